@@ -1,0 +1,1 @@
+"""Games: rules kernels, notations and Gymnasium environments. Knows no torch, no network, no agent."""

@@ -1,0 +1,1 @@
+"""Agents: players, searches and learners; ties games and nets together."""

@@ -87,7 +87,7 @@ CONTRACT: dict[str, Callable[..., Any]] = {
 # --- the table of games ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a game is itself: compared and hashed by identity
 class Game:
     """What a program needs to know of a game beside its kernels."""
 

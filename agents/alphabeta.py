@@ -1,0 +1,275 @@
+"""Alpha-beta search over the contract of games/rules.py: iterative deepening, principal variation search, a
+transposition table, killer and history move ordering, quiescence over captures.
+
+Depth counts whole turns: a multi-jump costs one. Scores are millionths of a sure win from the mover's side
+(agents/evaluators.py); a win found n actions below the root scores WIN - n, so that shorter wins are preferred.
+No selective pruning: the result equals plain minimax of the same leaves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from agents.analysis import Analysis
+from agents.evaluators import SCORE_UNIT, Evaluator, evaluate
+from games.compiled import lowest_bit, njit
+from games.rules import (
+    Game,
+    State,
+    apply,
+    hash_key,
+    is_quiet,
+    legal_mask,
+    record_dtype,
+    returns,
+    to_play,
+)
+
+MAX_LEVEL = 127  # actions below the root; deeper lines are evaluated where they stand
+MAX_DEPTH = 64  # turns
+WIN = 10 * SCORE_UNIT
+WIN_THRESHOLD = WIN - 1000  # scores beyond this are wins at a known distance
+INFINITE = 2 * WIN
+STOP_CHECK_MASK = 1023  # nodes between looks at the stop flag and the node limit, less one
+EXACT, LOWER, UPPER = 0, 1, 2  # what a stored score says of the true one
+NO_ACTION = -1
+
+# How a search goes on at its leaves.
+QUIESCENCE = 0  # captures are played out
+PAPER = 1  # two more turns while a capture is pending or the move is forced (Chellapilla & Fogel 1999, section III)
+
+ENTRY = record_dtype(
+    [
+        ("key", np.uint64),
+        ("score", np.int32),  # wins counted from this position, not from the root
+        ("action", np.int16),  # best or refuting action, -1 none
+        ("depth", np.int8),  # turns searched below
+        ("bound", np.uint8),  # EXACT, LOWER or UPPER; an empty entry has depth -1
+    ]
+)
+
+
+@lru_cache(maxsize=8)
+def workspace_dtype(game: Game) -> np.dtype[Any]:
+    """Return the dtype of everything one search writes to, for one game; A actions, W mask words."""
+    levels, actions = MAX_LEVEL + 2, game.num_actions
+    return record_dtype(
+        [
+            ("nodes", np.int64),  # positions visited
+            ("node_limit", np.int64),  # stop beyond it; 0 never
+            ("stop", np.int64),  # not 0: unwind as fast as possible
+            ("extension", np.int64),  # QUIESCENCE or PAPER
+            ("states", game.dtype, (levels,)),  # the line being looked at
+            ("masks", np.uint64, (levels, game.mask_words)),
+            ("actions", np.int16, (levels, actions)),  # moves of each level, best first as far as sorted
+            ("priorities", np.int64, (levels, actions)),
+            ("killers", np.int16, (levels, 2)),  # refutations found at this level
+            ("history", np.int64, (2, actions)),  # how often each player's action has refuted, weighted
+            ("line", np.int16, (levels, levels)),  # principal variation below each level
+            ("line_length", np.int64, (levels,)),
+        ]
+    )
+
+
+@njit
+def list_actions(search, level, table_action):
+    """List the level's legal actions with the priority each is tried by; return their number."""
+    mask = search.masks[level]
+    actions, priorities, killers = search.actions[level], search.priorities[level], search.killers[level]
+    history = search.history[to_play(search.states[level])]
+    count = 0
+    for word in range(mask.size):
+        bits = mask[word]
+        while bits != 0:
+            action = word * 64 + lowest_bit(bits)
+            bits &= bits - np.uint64(1)
+            priority = history[action]
+            if action == table_action:
+                priority = np.int64(1) << 62
+            elif action == killers[0]:
+                priority = np.int64(1) << 61
+            elif action == killers[1]:
+                priority = np.int64(1) << 60
+            actions[count] = action
+            priorities[count] = priority
+            count += 1
+    return count
+
+
+@njit
+def take_best(search, level, first, count):
+    """Bring the action of highest priority among first .. count - 1 to `first`, keeping the others' order, and return it."""
+    actions, priorities = search.actions[level], search.priorities[level]
+    best = first
+    for i in range(first + 1, count):
+        if priorities[i] > priorities[best]:
+            best = i
+    action, priority = actions[best], priorities[best]
+    for i in range(best, first, -1):
+        actions[i] = actions[i - 1]
+        priorities[i] = priorities[i - 1]
+    actions[first] = action
+    priorities[first] = priority
+    return np.int64(action)
+
+
+@njit
+def remember_refutation(search, level, mover, action, depth):
+    """Let later siblings and cousins try this action early."""
+    killers = search.killers[level]
+    if killers[0] != action:
+        killers[1] = killers[0]
+        killers[0] = action
+    search.history[mover, action] += depth * depth + 1
+
+
+@njit
+def extend_line(search, level, action):
+    """Make `action` followed by the child's line the principal variation of a level."""
+    line, below = search.line[level], search.line[level + 1]
+    length = search.line_length[level + 1]
+    line[0] = action
+    for i in range(length):
+        line[i + 1] = below[i]
+    search.line_length[level] = length + 1
+
+
+@njit
+def ended_score(state, level):
+    """Return the mover's score of a finished game that is `level` actions below the root."""
+    outcome = returns(state) if to_play(state) == 0 else -returns(state)
+    if outcome > 0:
+        return np.int64(WIN - level)
+    if outcome < 0:
+        return np.int64(level - WIN)
+    return np.int64(0)
+
+
+@njit
+def is_leaf(search, level, depth):
+    """Say whether a position with no depth left may be evaluated as it stands (decided by the extension rule)."""
+    if not is_quiet(search.states[level]):
+        return False
+    if search.extension == PAPER:
+        mask = search.masks[level]
+        words_used, last = 0, np.uint64(0)
+        for word in range(mask.size):
+            if mask[word] != 0:
+                words_used += 1
+                last = mask[word]
+        return words_used > 1 or (last & (last - np.uint64(1))) != 0
+    return True
+
+
+@njit
+def search_node(search, evaluator, table, level, depth, alpha, beta):
+    """Return the score of states[level] searched `depth` turns deep within the window (alpha, beta), fail-soft.
+
+    All integers are int64. table is ENTRY[T], T a power of two, or of length 0 for none.
+    """
+    search.nodes += 1
+    if search.nodes & STOP_CHECK_MASK == 0 and search.node_limit != 0 and search.nodes >= search.node_limit:
+        search.stop = 1
+    search.line_length[level] = 0
+    state = search.states[level]
+    mask = search.masks[level]
+    legal_mask(state, mask)
+    any_legal = np.uint64(0)
+    for word in range(mask.size):
+        any_legal |= mask[word]
+    if any_legal == 0:
+        return ended_score(state, level)
+    if level >= MAX_LEVEL:
+        return evaluate(evaluator, state)
+    if depth <= 0:
+        if is_leaf(search, level, depth):
+            return evaluate(evaluator, state)
+        if search.extension == PAPER:
+            depth += 2
+
+    table_action = np.int64(NO_ACTION)
+    key = np.uint64(0)
+    if depth > 0 and table.size > 0:
+        key = hash_key(state)
+        entry = table[np.int64(key & np.uint64(table.size - 1))]
+        if entry.key == key and entry.depth >= 0:
+            table_action = np.int64(entry.action)
+            score = np.int64(entry.score)
+            if score > WIN_THRESHOLD:
+                score -= level
+            elif score < -WIN_THRESHOLD:
+                score += level
+            if (
+                entry.depth == depth
+                and level > 0
+                and (
+                    entry.bound == EXACT
+                    or (entry.bound == LOWER and score >= beta)
+                    or (entry.bound == UPPER and score <= alpha)
+                )
+            ):
+                return score
+
+    mover = to_play(state)
+    count = list_actions(search, level, table_action)
+    best, best_action = np.int64(-INFINITE), np.int64(NO_ACTION)
+    raised = alpha
+    for i in range(count):
+        action = take_best(search, level, i, count)
+        search.states[level + 1] = state
+        apply(search.states[level + 1], action)
+        goes_on = to_play(search.states[level + 1]) == mover  # a multi-jump: same turn, same side
+        if i == 0:
+            if goes_on:
+                score = search_node(search, evaluator, table, level + 1, depth, raised, beta)
+            else:
+                score = -search_node(search, evaluator, table, level + 1, depth - 1, -beta, -raised)
+        else:
+            if goes_on:
+                score = search_node(search, evaluator, table, level + 1, depth, raised, raised + 1)
+            else:
+                score = -search_node(search, evaluator, table, level + 1, depth - 1, -raised - 1, -raised)
+            if raised < score < beta and search.stop == 0:
+                if goes_on:
+                    score = search_node(search, evaluator, table, level + 1, depth, raised, beta)
+                else:
+                    score = -search_node(search, evaluator, table, level + 1, depth - 1, -beta, -raised)
+        if search.stop != 0:
+            return best  # not used: the iteration is thrown away
+        if score > best:
+            best, best_action = score, action
+            if score > raised:
+                raised = score
+                extend_line(search, level, action)
+                if score >= beta:
+                    remember_refutation(search, level, mover, action, depth)
+                    break
+
+    if depth > 0 and table.size > 0:
+        entry = table[np.int64(key & np.uint64(table.size - 1))]
+        stored = best
+        if best > WIN_THRESHOLD:
+            stored += level
+        elif best < -WIN_THRESHOLD:
+            stored -= level
+        entry.key = key
+        entry.score = np.int32(stored)
+        entry.action = np.int16(best_action)
+        entry.depth = np.int8(depth)
+        entry.bound = np.uint8(LOWER if best >= beta else (EXACT if best > alpha else UPPER))
+    return best
+
+
+@njit
+def search_root(search, evaluator, table, depth):
+    """Search states[0] to a depth with an open window; its principal variation is line[0]."""
+    return search_node(
+        search, evaluator, table, np.int64(0), np.int64(depth), np.int64(-INFINITE), np.int64(INFINITE)
+    )

@@ -1,0 +1,224 @@
+"""Static evaluators that steer alpha-beta search: material, open lines, and the evolved Anaconda network, in numba.
+
+An evaluator is one record, told apart by its field names as games are; `evaluate` picks the code at compile time, so a
+population is an array of records. Scores are integers in millionths of a sure win, from the mover's side: comparisons
+are exact, and a null window is one wide.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.extending import overload
+
+from games import checkers, connect_four
+from games.compiled import count_bits, lowest_bit, njit
+from games.rules import record_dtype
+from nets import anaconda_layout as layout
+
+SCORE_UNIT = 1_000_000  # score of a position that is as good as won
+MAX_STATIC_SCORE = SCORE_UNIT  # no evaluator returns more, either sign
+
+Evaluator = Any  # np.record of one of the dtypes below
+
+MATERIAL = record_dtype(
+    [
+        ("man_value", np.float32),  # in units of a man
+        ("king_value", np.float32),
+    ]
+)
+MATERIAL_SCALE = np.float32(1 / 48)  # twelve kings of value 3 stay below a sure win
+
+LINES = record_dtype([("line_value", np.float32)])  # value of one line of four that only the mover can still fill
+
+# Widths are padded with zero weights to whole vectors of eight floats.
+HIDDEN_1, HIDDEN_2, HIDDEN_3 = 96, 40, 16
+ANACONDA = record_dtype(
+    [
+        ("first", np.float32, (layout.NUM_SQUARES, HIDDEN_1)),  # weights of one own man on each square
+        ("first_bias", np.float32, (HIDDEN_1,)),
+        ("second", np.float32, (HIDDEN_1, HIDDEN_2)),
+        ("second_bias", np.float32, (HIDDEN_2,)),
+        ("third", np.float32, (HIDDEN_2, HIDDEN_3)),
+        ("third_bias", np.float32, (HIDDEN_3,)),
+        ("output", np.float32, (HIDDEN_3,)),
+        ("output_bias", np.float32),
+        ("king_weight", np.float32),  # K
+        ("hidden_1", np.float32, (HIDDEN_1,)),  # scratch, so one record serves one thread at a time
+        ("hidden_2", np.float32, (HIDDEN_2,)),
+        ("hidden_3", np.float32, (HIDDEN_3,)),
+    ]
+)
+
+
+def material(man_value: float = 1.0, king_value: float = 1.5) -> Evaluator:
+    """Return the piece-count evaluator for checkers (king value as in Chellapilla & Fogel's control)."""
+    evaluator = np.zeros(1, MATERIAL)
+    evaluator["man_value"] = man_value
+    evaluator["king_value"] = king_value
+    return evaluator[0]
+
+
+def lines(line_value: float = 1 / 69) -> Evaluator:
+    """Return the evaluator for Connect Four that counts the lines each side can still complete (69 on the board)."""
+    evaluator = np.zeros(1, LINES)
+    evaluator["line_value"] = line_value
+    return evaluator[0]
+
+
+def anaconda(weights: np.ndarray[Any, Any], king_values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return Anaconda evaluators [B] from flat weights float32[B, 5046] (nets/anaconda_layout.py) and K float32[B]."""
+    evaluators = np.zeros(len(weights), ANACONDA)
+    squares, starts = layout.connections()
+    windows = np.repeat(np.arange(layout.NUM_WINDOWS), np.diff(starts))
+    used_1, used_2, used_3 = layout.NUM_WINDOWS, layout.NUM_HIDDEN_2, layout.NUM_HIDDEN_3
+    evaluators["first"][:, squares, windows] = weights[:, layout.WINDOW_WEIGHTS]
+    evaluators["first_bias"][:, :used_1] = weights[:, layout.WINDOW_BIASES]
+    evaluators["second"][:, :used_1, :used_2] = weights[:, layout.HIDDEN_2_WEIGHTS].reshape(-1, used_1, used_2)
+    evaluators["second_bias"][:, :used_2] = weights[:, layout.HIDDEN_2_BIASES]
+    evaluators["third"][:, :used_2, :used_3] = weights[:, layout.HIDDEN_3_WEIGHTS].reshape(-1, used_2, used_3)
+    evaluators["third_bias"][:, :used_3] = weights[:, layout.HIDDEN_3_BIASES]
+    evaluators["output"][:, :used_3] = weights[:, layout.OUTPUT_WEIGHTS]
+    evaluators["output_bias"] = weights[:, layout.OUTPUT_BIAS][:, 0]
+    evaluators["king_weight"] = king_values
+    return evaluators
+
+
+# --- kernels --------------------------------------------------------------------------------------------------------
+
+ONE = np.uint64(1)
+ALL_CELLS = connect_four.BOTTOM * connect_four.COLUMN  # the 42 cells of the Connect Four board
+
+
+@njit
+def tanh_in_place(values):
+    """Replace float32 values by their tanh, to 3e-7: t = exp(2x) - 1 over t + 2, branch-free so that it vectorises."""
+    for i in range(values.size):
+        x = values[i]
+        x = min(max(x, np.float32(-9.0)), np.float32(9.0))
+        square = x * x
+        # Rational approximation of odd degree 13 over even degree 6, as used by the Eigen library.
+        p = np.float32(-2.76076847742355e-16)
+        p = p * square + np.float32(2.00018790482477e-13)
+        p = p * square + np.float32(-8.60467152213735e-11)
+        p = p * square + np.float32(5.12229709037114e-08)
+        p = p * square + np.float32(1.48572235717979e-05)
+        p = p * square + np.float32(6.37261928875436e-04)
+        p = p * square + np.float32(4.89352455891786e-03)
+        q = np.float32(1.19825839466702e-06)
+        q = q * square + np.float32(1.18534705686654e-04)
+        q = q * square + np.float32(2.26843463243900e-03)
+        q = q * square + np.float32(4.89352518554385e-03)
+        values[i] = x * p / q
+
+
+@njit
+def add_pieces(hidden, first, squares, is_white, weight):
+    """Add weight times the column of every square of a bit set, seen from the mover's side, to the hidden sums."""
+    while squares != 0:
+        square = lowest_bit(squares)
+        squares &= squares - ONE
+        column = first[31 - square if is_white else square]
+        for i in range(HIDDEN_1):
+            hidden[i] += weight * column[i]
+
+
+@njit
+def anaconda_value(net, state):
+    """Return the network's output in (-1, 1) for the mover; the board is turned so that the mover's men go down it."""
+    black, white, kings = np.uint64(state.black), np.uint64(state.white), np.uint64(state.kings)
+    is_white = state.to_play == checkers.WHITE
+    own, enemy = (white, black) if is_white else (black, white)
+    king_weight = net.king_weight
+
+    hidden_1 = net.hidden_1
+    for i in range(HIDDEN_1):
+        hidden_1[i] = net.first_bias[i]
+    one = np.float32(1.0)
+    add_pieces(hidden_1, net.first, own & ~kings, is_white, one)
+    add_pieces(hidden_1, net.first, enemy & ~kings, is_white, -one)
+    add_pieces(hidden_1, net.first, own & kings, is_white, king_weight)
+    add_pieces(hidden_1, net.first, enemy & kings, is_white, -king_weight)
+    tanh_in_place(hidden_1)
+
+    hidden_2, second = net.hidden_2, net.second
+    for j in range(HIDDEN_2):
+        hidden_2[j] = net.second_bias[j]
+    for i in range(0, HIDDEN_1, 8):
+        for j in range(HIDDEN_2):
+            hidden_2[j] += (
+                (hidden_1[i] * second[i, j] + hidden_1[i + 1] * second[i + 1, j])
+                + (hidden_1[i + 2] * second[i + 2, j] + hidden_1[i + 3] * second[i + 3, j])
+            ) + (
+                (hidden_1[i + 4] * second[i + 4, j] + hidden_1[i + 5] * second[i + 5, j])
+                + (hidden_1[i + 6] * second[i + 6, j] + hidden_1[i + 7] * second[i + 7, j])
+            )
+    tanh_in_place(hidden_2)
+
+    hidden_3, third = net.hidden_3, net.third
+    for j in range(HIDDEN_3):
+        hidden_3[j] = net.third_bias[j]
+    for i in range(0, HIDDEN_2, 4):
+        for j in range(HIDDEN_3):
+            hidden_3[j] += (hidden_2[i] * third[i, j] + hidden_2[i + 1] * third[i + 1, j]) + (
+                hidden_2[i + 2] * third[i + 2, j] + hidden_2[i + 3] * third[i + 3, j]
+            )
+    tanh_in_place(hidden_3)
+
+    men = count_bits(own & ~kings) - count_bits(enemy & ~kings)
+    king_lead = count_bits(own & kings) - count_bits(enemy & kings)
+    total = net.output_bias + np.float32(men) + king_weight * np.float32(king_lead)
+    for j in range(HIDDEN_3):
+        total += hidden_3[j] * net.output[j]
+    return np.float32(np.tanh(total))
+
+
+@njit
+def evaluate_anaconda(evaluator, state):
+    return np.int64(np.rint(anaconda_value(evaluator, state) * np.float32(SCORE_UNIT)))
+
+
+@njit
+def evaluate_material(evaluator, state):
+    black_men, black_kings, white_men, white_kings = checkers.piece_counts(state)
+    lead = evaluator.man_value * np.float32(black_men - white_men)
+    lead += evaluator.king_value * np.float32(black_kings - white_kings)
+    score = np.int64(np.rint(lead * MATERIAL_SCALE * np.float32(SCORE_UNIT)))
+    return score if state.to_play == checkers.BLACK else -score
+
+
+@njit
+def open_lines(enemy):
+    """Return how many lines of four on the Connect Four board hold none of the enemy's discs."""
+    cells = ~enemy & ALL_CELLS
+    total = np.int64(0)
+    for step in connect_four.LINES:
+        pairs = cells & (cells >> step)
+        total += count_bits(pairs & (pairs >> (step + step)))
+    return total
+
+
+@njit
+def evaluate_lines(evaluator, state):
+    first, second = np.uint64(state.first), np.uint64(state.second)
+    mover, other = open_lines(second), open_lines(first)
+    if state.discs % 2 == 1:
+        mover, other = other, mover
+    return np.int64(np.rint(np.float32(mover - other) * evaluator.line_value * np.float32(SCORE_UNIT)))
+
+
+_EVALUATORS = {
+    MATERIAL.names: evaluate_material,
+    LINES.names: evaluate_lines,
+    ANACONDA.names: evaluate_anaconda,
+}
+
+
+def evaluate(evaluator: Evaluator, state: Any) -> int:
+    """Return the evaluator's score of a position for the mover, in millionths, at most SCORE_UNIT either way."""
+    return int(_EVALUATORS[evaluator.dtype.names](evaluator, state))
+
+
+# The lambda's argument names must be those of the compiled functions: numba compares them.
+overload(evaluate)(lambda evaluator, state: _EVALUATORS[tuple(evaluator.fields)].py_func)

@@ -1,0 +1,241 @@
+"""Players: what turns positions into actions, and the spec strings that name them on every command line.
+
+random                               a random legal move
+material:depth=4                     alpha-beta that counts pieces
+alphabeta:model=FILE,depth=8         alpha-beta with an evolved evaluator; or seconds=1, or nodes=100000
+models/checkers-anaconda             a bare model file or folder: alpha-beta with it, 8 turns deep
+hub:COMMAND LINE                     an outside engine that speaks the Hub protocol
+human                                a person; only play.py has a terminal to give
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from agents.analysis import Analysis
+from games.rules import Game, State, States
+
+if TYPE_CHECKING:
+    from agents.alphabeta import Searcher, SearchLimits
+
+DEFAULT_DEPTH = 8  # whole turns, where a spec sets no limit
+MODEL_FILE = "model.safetensors"  # what a model's folder and a run's directory call it
+SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
+
+Progress = Callable[[Analysis], None]  # is called with what a search has found so far
+
+
+class PlayerError(ValueError):
+    """A player that does not exist, cannot be made or broke the rules; the message is one line."""
+
+
+class Player(Protocol):
+    """Anyone who plays: a bot, a person, an outside engine."""
+
+    name: str  # the spec it was made from
+
+    def act(self, states: States) -> list[Analysis]:
+        """Choose one action in each position of [B]; preconditions: none is over. A multi-jump asks again."""
+
+    def new_game(self) -> None:
+        """Forget what was learnt from earlier positions: what follows is another game."""
+
+    def close(self) -> None:
+        """Give back processes and memory; the player is not used again."""
+
+
+# --- spec strings ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Option:
+    """What an option of a spec takes: a number in [least, most], or text."""
+
+    value_type: type[int] | type[float] | type[str]
+    least: float = 0
+    most: float = 0
+
+    def parse(self, name: str, text: str) -> int | float | str:
+        """Return the value that the text stands for; PlayerError where it is none."""
+        if self.value_type is str:
+            if not text:
+                raise PlayerError(f"{name}= is empty")
+            return text
+        pattern = r"\d+" if self.value_type is int else r"\d+(\.\d*)?|\.\d+"
+        if not re.fullmatch(pattern, text, re.ASCII) or not self.least <= float(text) <= self.most:
+            kind = "a whole number" if self.value_type is int else "a number"
+            raise PlayerError(f"{name}={text} is not {kind} from {self.least:g} to {self.most:g}")
+        return self.value_type(text)
+
+
+SEARCH_OPTIONS: Mapping[str, Option] = {
+    "depth": Option(int, 1, 64),  # whole turns
+    "nodes": Option(int, 1, 10**12),
+    "seconds": Option(float, 0.001, 86_400),  # of wall-clock time a move
+    "table": Option(int, 10, 28),  # log2 of the entries of the transposition table
+}
+PLAYERS: Mapping[str, Mapping[str, Option]] = {
+    "human": {},
+    "random": {},
+    "material": SEARCH_OPTIONS,
+    "alphabeta": {"model": Option(str), **SEARCH_OPTIONS},
+    "hub": {"command": Option(str)},
+}
+EXAMPLES = "human, random, material:depth=4, alphabeta:model=FILE,depth=8, hub:COMMAND, or a model file or folder"
+
+
+@dataclass(frozen=True)
+class PlayerSpec:
+    """A spec string, taken apart."""
+
+    kind: str  # a key of PLAYERS
+    options: Mapping[str, int | float | str]
+
+
+def parse_spec(text: str) -> PlayerSpec:
+    """Take a spec string apart without looking at the disk; PlayerError says what exists."""
+    kind, colon, rest = text.strip().partition(":")
+    if kind == "hub":
+        if not rest.strip():
+            raise PlayerError(f"player {text!r}: the engine's command line is missing, as in hub:./engine --hub")
+        return PlayerSpec(kind, {"command": rest.strip()})
+    if kind not in PLAYERS:
+        is_path = bool(kind) and (not colon or len(kind) == 1)  # one letter before a colon is a Windows drive
+        if not is_path:
+            raise PlayerError(f"player {text!r}: no such player{_near(kind, PLAYERS)}; there are: {EXAMPLES}")
+        return PlayerSpec("alphabeta", {"model": text.strip()})
+
+    options: dict[str, int | float | str] = {}
+    allowed = PLAYERS[kind]
+    for item in rest.split(",") if colon else []:
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if name not in allowed or not equals:
+            takes = f"{kind} takes {', '.join(f'{known}=' for known in allowed)}" if allowed else f"{kind} takes none"
+            raise PlayerError(f"player {text!r}: no option {item.strip()!r}{_near(name, allowed)}; {takes}")
+        if name in options:
+            raise PlayerError(f"player {text!r}: {name}= is given twice")
+        try:
+            options[name] = allowed[name].parse(name, value)
+        except PlayerError as error:
+            raise PlayerError(f"player {text!r}: {error}") from None
+    return PlayerSpec(kind, options)
+
+
+def find_model(path: str) -> Path | None:
+    """Return the model file at a path, or in the folder there; relative paths also start at the shipped models."""
+    for base in (Path(), SHIPPED_MODELS.parent, SHIPPED_MODELS):
+        candidate = base / path
+        for file in (candidate, candidate / MODEL_FILE):
+            if file.is_file():
+                return file
+    return None
+
+
+def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | None = None) -> Player:
+    """Make the player that a spec string names; PlayerError says what exists.
+
+    `seed` is for players that draw lots. `on_progress` hears from players that think for long, in the thread that acts.
+    """
+    parsed = parse_spec(spec)
+    if parsed.kind == "human":
+        raise PlayerError(f"player {spec!r}: a person needs a terminal, which only play.py gives")
+    if parsed.kind == "random":
+        return RandomPlayer(spec, game, seed)
+    if parsed.kind == "hub":
+        from agents.hub_client import HubPlayer
+
+        return HubPlayer(spec, game, str(parsed.options["command"]), on_progress)
+    try:
+        return AlphaBetaPlayer(spec, game, *_make_search(spec, parsed, game), on_progress)
+    except PlayerError:
+        raise
+    except ValueError as error:
+        raise PlayerError(f"player {spec!r}: {error}") from error
+
+
+def _make_search(spec: str, parsed: PlayerSpec, game: Game) -> tuple[Searcher, SearchLimits]:
+    """Return the search of an alpha-beta player and its limits."""
+    from agents.alphabeta import Searcher, SearchLimits
+    from agents.evaluators import load_evaluator, material
+
+    options = dict(parsed.options)
+    table_bits = {"table_bits": int(options.pop("table"))} if "table" in options else {}
+    if parsed.kind == "material":
+        evaluator = material()
+    elif "model" not in options:
+        raise PlayerError(f"player {spec!r}: which model? As in alphabeta:model=models/checkers-anaconda,depth=8")
+    else:
+        path = str(options.pop("model"))
+        file = find_model(path)
+        if file is None:
+            known = _near(path, PLAYERS)
+            raise PlayerError(f"player {spec!r}: no player and no model file or folder{known}; there are: {EXAMPLES}")
+        evaluator = load_evaluator(file)
+    limits = SearchLimits(**options) if options else SearchLimits(depth=DEFAULT_DEPTH)
+    return Searcher(game, evaluator, **table_bits), limits
+
+
+def _near(word: str, known: Mapping[str, object]) -> str:
+    """Return a parenthesis with the known word that was probably meant, or nothing."""
+    matches = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {matches[0]}?)" if matches else ""
+
+
+# --- bots -----------------------------------------------------------------------------------------------------------
+
+
+class RandomPlayer:
+    """Plays every legal action with the same probability."""
+
+    def __init__(self, name: str, game: Game, seed: int) -> None:
+        self.name = name
+        self._game = game
+        self._generator = np.random.default_rng(seed)
+
+    def act(self, states: States) -> list[Analysis]:
+        """Draw an action for each position, in order."""
+        choices = [self._game.legal_actions(state) for state in states]
+        return [Analysis(actions[self._generator.integers(len(actions))]) for actions in choices]
+
+    def new_game(self) -> None:
+        """Go on drawing from the same generator: another game is another draw."""
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+class AlphaBetaPlayer:
+    """Searches each position by alpha-beta; keeps its transposition table until `new_game`."""
+
+    def __init__(
+        self, name: str, game: Game, searcher: Searcher, limits: SearchLimits, on_progress: Progress | None = None
+    ) -> None:
+        self.name = name
+        self.searcher = searcher
+        self.limits = limits
+        self._game = game
+        self._on_progress = on_progress
+
+    def act(self, states: States) -> list[Analysis]:
+        """Search one position after the other; a forced action is returned at once, without a value."""
+        return [self._act(state) for state in states]
+
+    def _act(self, state: State) -> Analysis:
+        actions = self._game.legal_actions(state)
+        if len(actions) == 1:
+            return Analysis(actions[0], principal_variation=(actions[0],))
+        return self.searcher.search(state, self.limits, on_iteration=self._on_progress)
+
+    def new_game(self) -> None:
+        """Clear the transposition table, so that a game does not depend on the games before it."""
+        self.searcher.clear()
+
+    def close(self) -> None:
+        """Hold nothing but memory."""

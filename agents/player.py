@@ -85,10 +85,15 @@ PLAYERS: Mapping[str, Mapping[str, Option]] = {
     "human": {},
     "random": {},
     "material": SEARCH_OPTIONS,
+    "lines": SEARCH_OPTIONS,
     "alphabeta": {"model": Option(str), **SEARCH_OPTIONS},
     "hub": {"command": Option(str)},
 }
-EXAMPLES = "human, random, material:depth=4, alphabeta:model=FILE,depth=8, hub:COMMAND, or a model file or folder"
+GAME_OF = {"material": "checkers", "lines": "connect_four", "hub": "checkers"}  # players of one game only
+EXAMPLES = (
+    "human, random, material:depth=4 (checkers), lines:depth=8 (connect_four), alphabeta:model=FILE,depth=8, "
+    "hub:COMMAND, or a model file or folder"
+)
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,9 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
     `seed` is for players that draw lots. `on_progress` hears from players that think for long, in the thread that acts.
     """
     parsed = parse_spec(spec)
+    game_name = GAME_OF.get(parsed.kind, game.name)
+    if game_name != game.name:
+        raise PlayerError(f"player {spec!r}: {parsed.kind} plays {game_name}, not {game.name}; there are: {EXAMPLES}")
     if parsed.kind == "human":
         raise PlayerError(f"player {spec!r}: a person needs a terminal, which only play.py gives")
     if parsed.kind == "random":
@@ -151,35 +159,37 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
     if parsed.kind == "hub":
         from agents.hub_client import HubPlayer
 
-        return HubPlayer(spec, game, str(parsed.options["command"]), on_progress)
+        return HubPlayer(spec, str(parsed.options["command"]), on_progress)
     try:
-        return AlphaBetaPlayer(spec, game, *_make_search(spec, parsed, game), on_progress)
+        return _make_alphabeta(spec, parsed, game, on_progress)
     except PlayerError:
         raise
-    except ValueError as error:
+    except ValueError as error:  # a damaged model file, a model of another game
         raise PlayerError(f"player {spec!r}: {error}") from error
 
 
-def _make_search(spec: str, parsed: PlayerSpec, game: Game) -> tuple[Searcher, SearchLimits]:
-    """Return the search of an alpha-beta player and its limits."""
-    from agents.alphabeta import Searcher, SearchLimits
-    from agents.evaluators import load_evaluator, material
-
+def _make_alphabeta(spec: str, parsed: PlayerSpec, game: Game, on_progress: Progress | None) -> AlphaBetaPlayer:
     options = dict(parsed.options)
-    table_bits = {"table_bits": int(options.pop("table"))} if "table" in options else {}
-    if parsed.kind == "material":
-        evaluator = material()
-    elif "model" not in options:
-        raise PlayerError(f"player {spec!r}: which model? As in alphabeta:model=models/checkers-anaconda,depth=8")
-    else:
+    file = None
+    if parsed.kind == "alphabeta":
+        if "model" not in options:
+            raise PlayerError(f"player {spec!r}: which model? As in alphabeta:model=models/checkers-anaconda,depth=8")
         path = str(options.pop("model"))
         file = find_model(path)
         if file is None:
-            known = _near(path, PLAYERS)
-            raise PlayerError(f"player {spec!r}: no player and no model file or folder{known}; there are: {EXAMPLES}")
-        evaluator = load_evaluator(file)
+            near = _near(path, PLAYERS)
+            raise PlayerError(f"player {spec!r}: no player and no model file or folder{near}; there are: {EXAMPLES}")
+
+    from agents import evaluators
+    from agents.alphabeta import Searcher, SearchLimits
+
+    if file is not None:
+        evaluator = evaluators.load_evaluator(file)
+    else:
+        evaluator = evaluators.material() if parsed.kind == "material" else evaluators.lines()
+    table_bits = {"table_bits": int(options.pop("table"))} if "table" in options else {}
     limits = SearchLimits(**options) if options else SearchLimits(depth=DEFAULT_DEPTH)
-    return Searcher(game, evaluator, **table_bits), limits
+    return AlphaBetaPlayer(spec, game, Searcher(game, evaluator, **table_bits), limits, on_progress)
 
 
 def _near(word: str, known: Mapping[str, object]) -> str:

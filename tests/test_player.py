@@ -1,0 +1,126 @@
+"""Spec strings and the players they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents import player as players
+from agents.player import PlayerError, PlayerSpec, find_model, make_player, parse_spec
+from games.checkers import CHECKERS
+from games.connect_four import CONNECT_FOUR
+from games.rules import Game, apply, is_over
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "options"),
+    [
+        ("human", "human", {}),
+        (" random ", "random", {}),
+        ("material", "material", {}),
+        ("material:depth=4", "material", {"depth": 4}),
+        ("material:seconds=.5,table=12", "material", {"seconds": 0.5, "table": 12}),
+        ("alphabeta:model=a/b.safetensors,nodes=1000", "alphabeta", {"model": "a/b.safetensors", "nodes": 1000}),
+        ("models/checkers-anaconda", "alphabeta", {"model": "models/checkers-anaconda"}),
+        (r"C:\models\best", "alphabeta", {"model": r"C:\models\best"}),
+        ("hub:./engine --hub 'two words'", "hub", {"command": "./engine --hub 'two words'"}),
+    ],
+)
+def test_parse_spec(text: str, kind: str, options: dict[str, object]) -> None:
+    assert parse_spec(text) == PlayerSpec(kind, options)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("alphabet:depth=4", "did you mean alphabeta?"),
+        ("", "there are: human, random, material:depth=4"),
+        ("random:seed=3", "random takes none"),
+        (
+            "material:dept=4",
+            "no option 'dept=4' (did you mean depth?); material takes depth=, nodes=, seconds=, table=",
+        ),
+        ("material:depth", "no option 'depth'"),
+        ("material:", "no option ''"),
+        ("material:model=x", "no option 'model=x'"),
+        ("material:depth=0", "depth=0 is not a whole number from 1 to 64"),
+        ("material:depth=4.5", "depth=4.5 is not a whole number"),
+        ("material:depth=-1", "depth=-1 is not a whole number"),
+        ("material:depth=\N{SUPERSCRIPT TWO}", "is not a whole number"),
+        ("material:seconds=nan", "seconds=nan is not a number"),
+        ("material:seconds=0", "seconds=0 is not a number from 0.001"),
+        ("material:depth=4,depth=5", "depth= is given twice"),
+        ("alphabeta:model=,depth=2", "model= is empty"),
+        ("hub:", "the engine's command line is missing"),
+    ],
+)
+def test_parse_spec_refuses(text: str, expected: str) -> None:
+    with pytest.raises(PlayerError) as caught:
+        parse_spec(text)
+    message = str(caught.value)
+    assert expected in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("human", "only play.py"),
+        ("randm", "no player and no model file or folder (did you mean random?)"),
+        ("alphabeta:depth=3", "which model?"),
+        ("alphabeta:model=no/such/file", "no model file"),
+    ],
+)
+def test_make_player_refuses(spec: str, expected: str) -> None:
+    with pytest.raises(PlayerError) as caught:
+        make_player(spec, CHECKERS)
+    assert expected in str(caught.value)
+
+
+def test_make_player_knows_who_plays_what() -> None:
+    with pytest.raises(PlayerError, match="material plays checkers, not connect_four"):
+        make_player("material:depth=2", CONNECT_FOUR)
+    with pytest.raises(PlayerError, match="lines plays connect_four, not checkers"):
+        make_player("lines", CHECKERS)
+
+
+def test_find_model_looks_beside_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = tmp_path / "home" / "models"
+    (shipped / "best").mkdir(parents=True)
+    (shipped / "best" / "model.safetensors").touch()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(players, "SHIPPED_MODELS", shipped)
+    for path in ("best", "models/best", "models/best/model.safetensors", str(shipped / "best")):
+        found = find_model(path)
+        assert found is not None and found.samefile(shipped / "best" / "model.safetensors")
+    assert find_model("worst") is None
+    Path("best").touch()
+    assert find_model("best") == Path("best"), "the working directory comes first"
+
+
+@pytest.mark.parametrize("game", [CHECKERS, CONNECT_FOUR], ids=lambda game: game.name)
+def test_random_player_is_seeded_and_legal(game: Game) -> None:
+    def playout(seed: int) -> list[int]:
+        player = make_player("random", game, seed)
+        states = game.new(1)
+        actions = []
+        while not is_over(states[0]):
+            action = player.act(states)[0].action
+            assert action in game.legal_actions(states[0])
+            apply(states[0], action)
+            actions.append(action)
+        return actions
+
+    assert playout(1) == playout(1)
+    assert playout(1) != playout(2)
+
+
+def test_random_player_draws_evenly() -> None:
+    player = make_player("random", CHECKERS, 5)
+    actions = [analysis.action for analysis in player.act(CHECKERS.new(700))]
+    counts = np.bincount(actions, minlength=CHECKERS.num_actions)
+    legal = CHECKERS.legal_actions(CHECKERS.new(1)[0])
+    assert counts[legal].min() > 60 and counts.sum() == counts[legal].sum()

@@ -36,6 +36,10 @@ class PlayerError(ValueError):
     """A player that does not exist, cannot be made or broke the rules; the message is one line."""
 
 
+class PlayerTimeoutError(PlayerError, TimeoutError):
+    """A player that did not answer in time."""
+
+
 class Player(Protocol):
     """Anyone who plays: a bot, a person, an outside engine."""
 
@@ -61,12 +65,15 @@ class Option:
     value_type: type[int] | type[float] | type[str]
     least: float = 0
     most: float = 0
+    choices: tuple[str, ...] = ()  # where not any text will do
 
     def parse(self, name: str, text: str) -> int | float | str:
         """Return the value that the text stands for; PlayerError where it is none."""
         if self.value_type is str:
             if not text:
                 raise PlayerError(f"{name}= is empty")
+            if self.choices and text not in self.choices:
+                raise PlayerError(f"{name}={text} is not {' or '.join(self.choices)}")
             return text
         pattern = r"\d+" if self.value_type is int else r"\d+(\.\d*)?|\.\d+"
         if not re.fullmatch(pattern, text, re.ASCII) or not self.least <= float(text) <= self.most:
@@ -75,10 +82,13 @@ class Option:
         return self.value_type(text)
 
 
-SEARCH_OPTIONS: Mapping[str, Option] = {
+LIMITS: Mapping[str, Option] = {
     "depth": Option(int, 1, 64),  # whole turns
     "nodes": Option(int, 1, 10**12),
     "seconds": Option(float, 0.001, 86_400),  # of wall-clock time a move
+}
+SEARCH_OPTIONS: Mapping[str, Option] = {
+    **LIMITS,
     "table": Option(int, 10, 28),  # log2 of the entries of the transposition table
 }
 PLAYERS: Mapping[str, Mapping[str, Option]] = {
@@ -87,7 +97,7 @@ PLAYERS: Mapping[str, Mapping[str, Option]] = {
     "material": SEARCH_OPTIONS,
     "lines": SEARCH_OPTIONS,
     "alphabeta": {"model": Option(str), **SEARCH_OPTIONS},
-    "hub": {"command": Option(str)},
+    "hub": {**LIMITS, "frame": Option(str, choices=("rotated", "plain"))},  # see agents/hub.py
 }
 GAME_OF = {"material": "checkers", "lines": "connect_four", "hub": "checkers"}  # players of one game only
 EXAMPLES = (
@@ -107,19 +117,33 @@ class PlayerSpec:
 def parse_spec(text: str) -> PlayerSpec:
     """Take a spec string apart without looking at the disk; PlayerError says what exists."""
     kind, colon, rest = text.strip().partition(":")
-    if kind == "hub":
-        if not rest.strip():
-            raise PlayerError(f"player {text!r}: the engine's command line is missing, as in hub:./engine --hub")
-        return PlayerSpec(kind, {"command": rest.strip()})
     if kind not in PLAYERS:
         is_path = bool(kind) and (not colon or len(kind) == 1)  # one letter before a colon is a Windows drive
         if not is_path:
             raise PlayerError(f"player {text!r}: no such player{_near(kind, PLAYERS)}; there are: {EXAMPLES}")
         return PlayerSpec("alphabeta", {"model": text.strip()})
 
+    if kind == "hub":
+        return _parse_hub_spec(text, rest)
+    return PlayerSpec(kind, _parse_options(text, kind, rest.split(",") if colon else []))
+
+
+def _parse_hub_spec(text: str, rest: str) -> PlayerSpec:
+    """Take the options before an engine's command line off, as a shell does with variables before a command."""
+    items = []
+    command = rest.strip()
+    while match := re.match(r"(\w+=\S*)(\s+|$)", command):
+        items.append(match[1])
+        command = command[match.end() :]
+    if not command:
+        raise PlayerError(f"player {text!r}: the engine's command line is missing, as in hub:./engine --hub")
+    return PlayerSpec("hub", {**_parse_options(text, "hub", items), "command": command})
+
+
+def _parse_options(text: str, kind: str, items: list[str]) -> dict[str, int | float | str]:
     options: dict[str, int | float | str] = {}
     allowed = PLAYERS[kind]
-    for item in rest.split(",") if colon else []:
+    for item in items:
         name, equals, value = (part.strip() for part in item.partition("="))
         if name not in allowed or not equals:
             takes = f"{kind} takes {', '.join(f'{known}=' for known in allowed)}" if allowed else f"{kind} takes none"
@@ -130,7 +154,7 @@ def parse_spec(text: str) -> PlayerSpec:
             options[name] = allowed[name].parse(name, value)
         except PlayerError as error:
             raise PlayerError(f"player {text!r}: {error}") from None
-    return PlayerSpec(kind, options)
+    return options
 
 
 def find_model(path: str) -> Path | None:
@@ -159,7 +183,7 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
     if parsed.kind == "hub":
         from agents.hub_client import HubPlayer
 
-        return HubPlayer(spec, str(parsed.options["command"]), on_progress)
+        return HubPlayer(spec, parsed.options, on_progress)
     try:
         return _make_alphabeta(spec, parsed, game, on_progress)
     except PlayerError:

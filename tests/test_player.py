@@ -26,6 +26,7 @@ from games.rules import Game, apply, is_over
         ("models/checkers-anaconda", "alphabeta", {"model": "models/checkers-anaconda"}),
         (r"C:\models\best", "alphabeta", {"model": r"C:\models\best"}),
         ("hub:./engine --hub 'two words'", "hub", {"command": "./engine --hub 'two words'"}),
+        ("hub:depth=3 frame=plain e --x=1", "hub", {"depth": 3, "frame": "plain", "command": "e --x=1"}),
     ],
 )
 def test_parse_spec(text: str, kind: str, options: dict[str, object]) -> None:
@@ -54,6 +55,9 @@ def test_parse_spec(text: str, kind: str, options: dict[str, object]) -> None:
         ("material:depth=4,depth=5", "depth= is given twice"),
         ("alphabeta:model=,depth=2", "model= is empty"),
         ("hub:", "the engine's command line is missing"),
+        ("hub:depth=3", "the engine's command line is missing"),
+        ("hub:speed=3 engine", "no option 'speed=3'"),
+        ("hub:frame=x engine", "frame=x is not rotated or plain"),
     ],
 )
 def test_parse_spec_refuses(text: str, expected: str) -> None:

@@ -1,8 +1,8 @@
 """Alpha-beta search over the contract of games/rules.py: iterative deepening, principal variation search, a
 transposition table, killer and history move ordering, quiescence over captures.
 
-Depth counts whole turns: a multi-jump costs one. Scores are millionths of a sure win from the mover's side
-(agents/evaluators.py); a win found n actions below the root scores WIN - n, so that shorter wins are preferred.
+Depth counts whole turns: a multi-jump costs one. Scores are integers from the mover's side (agents/evaluators.py); a win
+found n actions below the root scores WIN - n, so that shorter wins are preferred.
 No selective pruning: the result equals plain minimax of the same leaves.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from agents.analysis import Analysis
-from agents.evaluators import SCORE_UNIT, Evaluator, evaluate
+from agents.evaluators import MAX_SCORE, Evaluator, evaluate
 from games.compiled import lowest_bit, njit
 from games.rules import (
     Game,
@@ -34,16 +34,12 @@ from games.rules import (
 
 MAX_LEVEL = 127  # actions below the root; deeper lines are evaluated where they stand
 MAX_DEPTH = 64  # turns
-WIN = 10 * SCORE_UNIT
+WIN = 10 * MAX_SCORE
 WIN_THRESHOLD = WIN - 1000  # scores beyond this are wins at a known distance
 INFINITE = 2 * WIN
 STOP_CHECK_MASK = 1023  # nodes between looks at the stop flag and the node limit, less one
 EXACT, LOWER, UPPER = 0, 1, 2  # what a stored score says of the true one
 NO_ACTION = -1
-
-# How a search goes on at its leaves.
-QUIESCENCE = 0  # captures are played out
-PAPER = 1  # two more turns while a capture is pending or the move is forced (Chellapilla & Fogel 1999, section III)
 
 ENTRY = record_dtype(
     [
@@ -65,7 +61,7 @@ def workspace_dtype(game: Game) -> np.dtype[Any]:
             ("nodes", np.int64),  # positions visited
             ("node_limit", np.int64),  # stop beyond it; 0 never
             ("stop", np.int64),  # not 0: unwind as fast as possible
-            ("extension", np.int64),  # QUIESCENCE or PAPER
+            ("extension", np.int64),  # turns added where a line would end on a pending capture or a forced move
             ("states", game.dtype, (levels,)),  # the line being looked at
             ("masks", np.uint64, (levels, game.mask_words)),
             ("actions", np.int16, (levels, actions)),  # moves of each level, best first as far as sorted
@@ -153,26 +149,22 @@ def ended_score(state, level):
 
 
 @njit
-def is_leaf(search, level, depth):
-    """Say whether a position with no depth left may be evaluated as it stands (decided by the extension rule)."""
-    if not is_quiet(search.states[level]):
-        return False
-    if search.extension == PAPER:
-        mask = search.masks[level]
-        words_used, last = 0, np.uint64(0)
-        for word in range(mask.size):
-            if mask[word] != 0:
-                words_used += 1
-                last = mask[word]
-        return words_used > 1 or (last & (last - np.uint64(1))) != 0
-    return True
+def is_forced(mask):
+    """Say whether there is no choice; precondition: there is a legal action."""
+    words_used, last = 0, np.uint64(0)
+    for word in range(mask.size):
+        if mask[word] != 0:
+            words_used += 1
+            last = mask[word]
+    return words_used == 1 and last & (last - np.uint64(1)) == 0
 
 
 @njit
-def search_node(search, evaluator, table, level, depth, alpha, beta):
+def search_node(search, evaluator, table, level, depth, reserve, alpha, beta):
     """Return the score of states[level] searched `depth` turns deep within the window (alpha, beta), fail-soft.
 
-    All integers are int64. table is ENTRY[T], T a power of two, or of length 0 for none.
+    Where the line would end on a pending capture, the turns in `reserve` are added once; captures are played out in
+    any case. All integers are int64. table is ENTRY[T], T a power of two, or of length 0 for none.
     """
     search.nodes += 1
     if search.nodes & STOP_CHECK_MASK == 0 and search.node_limit != 0 and search.nodes >= search.node_limit:
@@ -189,15 +181,19 @@ def search_node(search, evaluator, table, level, depth, alpha, beta):
     if level >= MAX_LEVEL:
         return evaluate(evaluator, state)
     if depth <= 0:
-        if is_leaf(search, level, depth):
+        quiet = is_quiet(state)
+        if quiet and (search.extension == 0 or not is_forced(mask)):
             return evaluate(evaluator, state)
-        if search.extension == PAPER:
-            depth += 2
+        if quiet:
+            depth += search.extension
+        else:
+            depth += reserve
+            reserve = np.int64(0)
 
     table_action = np.int64(NO_ACTION)
     key = np.uint64(0)
     if depth > 0 and table.size > 0:
-        key = hash_key(state)
+        key = hash_key(state) ^ np.uint64(reserve)
         entry = table[np.int64(key & np.uint64(table.size - 1))]
         if entry.key == key and entry.depth >= 0:
             table_action = np.int64(entry.action)
@@ -228,19 +224,19 @@ def search_node(search, evaluator, table, level, depth, alpha, beta):
         goes_on = to_play(search.states[level + 1]) == mover  # a multi-jump: same turn, same side
         if i == 0:
             if goes_on:
-                score = search_node(search, evaluator, table, level + 1, depth, raised, beta)
+                score = search_node(search, evaluator, table, level + 1, depth, reserve, raised, beta)
             else:
-                score = -search_node(search, evaluator, table, level + 1, depth - 1, -beta, -raised)
+                score = -search_node(search, evaluator, table, level + 1, depth - 1, reserve, -beta, -raised)
         else:
             if goes_on:
-                score = search_node(search, evaluator, table, level + 1, depth, raised, raised + 1)
+                score = search_node(search, evaluator, table, level + 1, depth, reserve, raised, raised + 1)
             else:
-                score = -search_node(search, evaluator, table, level + 1, depth - 1, -raised - 1, -raised)
+                score = -search_node(search, evaluator, table, level + 1, depth - 1, reserve, -raised - 1, -raised)
             if raised < score < beta and search.stop == 0:
                 if goes_on:
-                    score = search_node(search, evaluator, table, level + 1, depth, raised, beta)
+                    score = search_node(search, evaluator, table, level + 1, depth, reserve, raised, beta)
                 else:
-                    score = -search_node(search, evaluator, table, level + 1, depth - 1, -beta, -raised)
+                    score = -search_node(search, evaluator, table, level + 1, depth - 1, reserve, -beta, -raised)
         if search.stop != 0:
             return best  # not used: the iteration is thrown away
         if score > best:
@@ -270,6 +266,21 @@ def search_node(search, evaluator, table, level, depth, alpha, beta):
 @njit
 def search_root(search, evaluator, table, depth):
     """Search states[0] to a depth with an open window; its principal variation is line[0]."""
-    return search_node(
-        search, evaluator, table, np.int64(0), np.int64(depth), np.int64(-INFINITE), np.int64(INFINITE)
-    )
+    lowest, highest = np.int64(-INFINITE), np.int64(INFINITE)
+    return search_node(search, evaluator, table, np.int64(0), np.int64(depth), search.extension, lowest, highest)
+
+
+@njit
+def clear_search(search):
+    """Forget what earlier searches learnt about move ordering, so that a search depends on its position alone."""
+    search.nodes = 0
+    search.stop = 0
+    search.history[:] = 0
+    search.killers[:] = NO_ACTION
+
+
+@njit
+def clear_table(table):
+    """Empty a transposition table."""
+    for i in range(table.size):
+        table[i].depth = np.int8(-1)

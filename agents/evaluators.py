@@ -1,8 +1,9 @@
 """Static evaluators that steer alpha-beta search: material, open lines, and the evolved Anaconda network, in numba.
 
 An evaluator is one record, told apart by its field names as games are; `evaluate` picks the code at compile time, so a
-population is an array of records. Scores are integers in millionths of a sure win, from the mover's side: comparisons
-are exact, and a null window is one wide.
+population is an array of records. Scores are integers from the mover's side, so comparisons are exact and a null window
+is one wide: SCORE_UNIT is one man ahead, and tanh(score / SCORE_UNIT) is the expected return. Anaconda's output node is
+such a tanh; leaving it to the display changes no comparison and keeps a large lead from rounding to 1.
 """
 
 from __future__ import annotations
@@ -12,28 +13,28 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
+from agents.weighted_rows import sum_rows
 from games import checkers, connect_four
 from games.compiled import count_bits, lowest_bit, njit
 from games.rules import record_dtype
 from nets import anaconda_layout as layout
 
-SCORE_UNIT = 1_000_000  # score of a position that is as good as won
-MAX_STATIC_SCORE = SCORE_UNIT  # no evaluator returns more, either sign
+SCORE_UNIT = 100_000  # score of one man ahead
+MAX_SCORE = 100 * SCORE_UNIT  # no evaluator returns more, either sign
 
 Evaluator = Any  # np.record of one of the dtypes below
 
 MATERIAL = record_dtype(
     [
-        ("man_value", np.float32),  # in units of a man
+        ("man_value", np.float32),
         ("king_value", np.float32),
     ]
 )
-MATERIAL_SCALE = np.float32(1 / 48)  # twelve kings of value 3 stay below a sure win
+LINES = record_dtype([("line_value", np.float32)])  # value of one line of four that only one side can still fill
 
-LINES = record_dtype([("line_value", np.float32)])  # value of one line of four that only the mover can still fill
-
-# Widths are padded with zero weights to whole vectors of eight floats.
-HIDDEN_1, HIDDEN_2, HIDDEN_3 = 96, 40, 16
+# Widths are padded with zero weights to whole vectors of sixteen floats.
+HIDDEN_1, HIDDEN_2, HIDDEN_3 = 96, 48, 16
+MAX_PIECES = 24
 ANACONDA = record_dtype(
     [
         ("first", np.float32, (layout.NUM_SQUARES, HIDDEN_1)),  # weights of one own man on each square
@@ -48,6 +49,9 @@ ANACONDA = record_dtype(
         ("hidden_1", np.float32, (HIDDEN_1,)),  # scratch, so one record serves one thread at a time
         ("hidden_2", np.float32, (HIDDEN_2,)),
         ("hidden_3", np.float32, (HIDDEN_3,)),
+        ("rows", np.int64, (MAX_PIECES,)),  # scratch: the mover's view of the occupied squares, and what stands there
+        ("codes", np.float32, (MAX_PIECES,)),
+        ("all_rows", np.int64, (HIDDEN_1,)),  # 0, 1, 2, ...
     ]
 )
 
@@ -60,7 +64,7 @@ def material(man_value: float = 1.0, king_value: float = 1.5) -> Evaluator:
     return evaluator[0]
 
 
-def lines(line_value: float = 1 / 69) -> Evaluator:
+def lines(line_value: float = 0.1) -> Evaluator:
     """Return the evaluator for Connect Four that counts the lines each side can still complete (69 on the board)."""
     evaluator = np.zeros(1, LINES)
     evaluator["line_value"] = line_value
@@ -82,6 +86,7 @@ def anaconda(weights: np.ndarray[Any, Any], king_values: np.ndarray[Any, Any]) -
     evaluators["output"][:, :used_3] = weights[:, layout.OUTPUT_WEIGHTS]
     evaluators["output_bias"] = weights[:, layout.OUTPUT_BIAS][:, 0]
     evaluators["king_weight"] = king_values
+    evaluators["all_rows"] = np.arange(HIDDEN_1)
     return evaluators
 
 
@@ -114,69 +119,58 @@ def tanh_in_place(values):
 
 
 @njit
-def add_pieces(hidden, first, squares, is_white, weight):
-    """Add weight times the column of every square of a bit set, seen from the mover's side, to the hidden sums."""
+def list_pieces(net, count, squares, turn, code):
+    """Append the squares of a bit set to the net's rows with the input value of what stands there; return the count."""
     while squares != 0:
-        square = lowest_bit(squares)
+        net.rows[count] = lowest_bit(squares) ^ turn
+        net.codes[count] = code
         squares &= squares - ONE
-        column = first[31 - square if is_white else square]
-        for i in range(HIDDEN_1):
-            hidden[i] += weight * column[i]
+        count += 1
+    return count
 
 
 @njit
-def anaconda_value(net, state):
-    """Return the network's output in (-1, 1) for the mover; the board is turned so that the mover's men go down it."""
+def anaconda_sum(net, state):
+    """Return what enters the output node's tanh, for the mover; the board is turned so that the mover's men go down it."""
     black, white, kings = np.uint64(state.black), np.uint64(state.white), np.uint64(state.kings)
     is_white = state.to_play == checkers.WHITE
     own, enemy = (white, black) if is_white else (black, white)
-    king_weight = net.king_weight
+    turn = 31 if is_white else 0  # 31 - s = 31 ^ s
+    one, king_weight = np.float32(1.0), net.king_weight
+    count = list_pieces(net, 0, own & ~kings, turn, one)
+    count = list_pieces(net, count, enemy & ~kings, turn, -one)
+    count = list_pieces(net, count, own & kings, turn, king_weight)
+    count = list_pieces(net, count, enemy & kings, turn, -king_weight)
+    if count % 2 == 1:
+        net.rows[count] = 0
+        net.codes[count] = np.float32(0.0)
+        count += 1
 
-    hidden_1 = net.hidden_1
-    for i in range(HIDDEN_1):
-        hidden_1[i] = net.first_bias[i]
-    one = np.float32(1.0)
-    add_pieces(hidden_1, net.first, own & ~kings, is_white, one)
-    add_pieces(hidden_1, net.first, enemy & ~kings, is_white, -one)
-    add_pieces(hidden_1, net.first, own & kings, is_white, king_weight)
-    add_pieces(hidden_1, net.first, enemy & kings, is_white, -king_weight)
-    tanh_in_place(hidden_1)
-
-    hidden_2, second = net.hidden_2, net.second
-    for j in range(HIDDEN_2):
-        hidden_2[j] = net.second_bias[j]
-    for i in range(0, HIDDEN_1, 8):
-        for j in range(HIDDEN_2):
-            hidden_2[j] += (
-                (hidden_1[i] * second[i, j] + hidden_1[i + 1] * second[i + 1, j])
-                + (hidden_1[i + 2] * second[i + 2, j] + hidden_1[i + 3] * second[i + 3, j])
-            ) + (
-                (hidden_1[i + 4] * second[i + 4, j] + hidden_1[i + 5] * second[i + 5, j])
-                + (hidden_1[i + 6] * second[i + 6, j] + hidden_1[i + 7] * second[i + 7, j])
-            )
-    tanh_in_place(hidden_2)
-
-    hidden_3, third = net.hidden_3, net.third
-    for j in range(HIDDEN_3):
-        hidden_3[j] = net.third_bias[j]
-    for i in range(0, HIDDEN_2, 4):
-        for j in range(HIDDEN_3):
-            hidden_3[j] += (hidden_2[i] * third[i, j] + hidden_2[i + 1] * third[i + 1, j]) + (
-                hidden_2[i + 2] * third[i + 2, j] + hidden_2[i + 3] * third[i + 3, j]
-            )
-    tanh_in_place(hidden_3)
+    sum_rows(net.hidden_1, net.first_bias, net.first, net.rows, net.codes, count)
+    tanh_in_place(net.hidden_1)
+    sum_rows(net.hidden_2, net.second_bias, net.second, net.all_rows, net.hidden_1, layout.NUM_WINDOWS + 1)
+    tanh_in_place(net.hidden_2)
+    sum_rows(net.hidden_3, net.third_bias, net.third, net.all_rows, net.hidden_2, layout.NUM_HIDDEN_2)
+    tanh_in_place(net.hidden_3)
 
     men = count_bits(own & ~kings) - count_bits(enemy & ~kings)
     king_lead = count_bits(own & kings) - count_bits(enemy & kings)
     total = net.output_bias + np.float32(men) + king_weight * np.float32(king_lead)
     for j in range(HIDDEN_3):
-        total += hidden_3[j] * net.output[j]
-    return np.float32(np.tanh(total))
+        total += net.hidden_3[j] * net.output[j]
+    return total
+
+
+@njit
+def as_score(total):
+    """Turn a value in men into an integer score within MAX_SCORE."""
+    score = np.rint(total * np.float32(SCORE_UNIT))
+    return np.int64(min(max(score, np.float32(-MAX_SCORE)), np.float32(MAX_SCORE)))
 
 
 @njit
 def evaluate_anaconda(evaluator, state):
-    return np.int64(np.rint(anaconda_value(evaluator, state) * np.float32(SCORE_UNIT)))
+    return as_score(anaconda_sum(evaluator, state))
 
 
 @njit
@@ -184,8 +178,7 @@ def evaluate_material(evaluator, state):
     black_men, black_kings, white_men, white_kings = checkers.piece_counts(state)
     lead = evaluator.man_value * np.float32(black_men - white_men)
     lead += evaluator.king_value * np.float32(black_kings - white_kings)
-    score = np.int64(np.rint(lead * MATERIAL_SCALE * np.float32(SCORE_UNIT)))
-    return score if state.to_play == checkers.BLACK else -score
+    return as_score(lead if state.to_play == checkers.BLACK else -lead)
 
 
 @njit
@@ -205,7 +198,7 @@ def evaluate_lines(evaluator, state):
     mover, other = open_lines(second), open_lines(first)
     if state.discs % 2 == 1:
         mover, other = other, mover
-    return np.int64(np.rint(np.float32(mover - other) * evaluator.line_value * np.float32(SCORE_UNIT)))
+    return as_score(np.float32(mover - other) * evaluator.line_value)
 
 
 _EVALUATORS = {
@@ -216,7 +209,7 @@ _EVALUATORS = {
 
 
 def evaluate(evaluator: Evaluator, state: Any) -> int:
-    """Return the evaluator's score of a position for the mover, in millionths, at most SCORE_UNIT either way."""
+    """Return the evaluator's score of a position for the mover."""
     return int(_EVALUATORS[evaluator.dtype.names](evaluator, state))
 
 

@@ -75,6 +75,7 @@ CACHE_FOLDER = _open_cache()
 numba.config.CACHE_DIR = str(CACHE_FOLDER)
 
 
+NDArray = np.ndarray[Any, Any]
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 

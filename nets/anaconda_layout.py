@@ -54,6 +54,9 @@ def _parts() -> tuple[slice, ...]:
 
 NUM_WEIGHTS: int = OUTPUT_BIAS.stop  # 5,046, as published
 
+# A model file of Anaconda names this architecture and holds float32 "weights" [5046] and "king_value" [].
+ARCHITECTURE = {"kind": "board_evaluator", "preset": "anaconda"}
+
 
 def square_index(row: int, column: int) -> int | None:
     """Return the index 0..31 of a playable square, None for a square that is not played on."""

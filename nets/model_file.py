@@ -59,6 +59,22 @@ class ModelFileError(ValueError):
         super().__init__(f"model file {os.fspath(path)}: {problem}")
 
 
+def model_header(
+    architecture: Mapping[str, Any], *, game: str, rules_version: int | str, training: Mapping[str, Any]
+) -> Header:
+    """Return the header that every model file of ours carries.
+
+    `architecture` is the JSON form of the network's specification, `training` the configuration it was made
+    with.
+    """
+    return {
+        "architecture": dict(architecture),
+        "game": game,
+        "rules_version": rules_version,
+        "training": dict(training),
+    }
+
+
 def write_model_file(
     path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
 ) -> None:
@@ -97,6 +113,7 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[Tensors, Header]:
         }
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ModelFileError(path, f"its table of tensors is invalid ({_one_line(error)})") from None
+    _check_finite(path, tensors)
     return tensors, header
 
 
@@ -107,6 +124,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 def _encode(path: Path, tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> bytes:
     """Return the bytes of the file."""
+    _check_finite(path, tensors)
     if header.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
         version = header["format_version"]
         raise ModelFileError(path, f"format version {version!r} cannot be written, only {FORMAT_VERSION}")
@@ -180,6 +198,12 @@ def _with_hash(data: bytes, old: str, new: str) -> bytes:
     if len(old) != len(new) or len(after) != 1:
         raise ValueError("no hash field")
     return b"".join([before, f'"{_HASH_KEY}":"{new}"'.encode(), after[0], data[header_end:]])
+
+
+def _check_finite(path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise ModelFileError(path, f"tensor {name!r} holds a NaN or an infinity")
 
 
 def _dumps(value: Any) -> str:

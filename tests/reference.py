@@ -265,3 +265,14 @@ def checkers_record(reference: Checkers, rules: str = "wcdf") -> State:
     state.ply = reference.plies
     start_history(state)
     return state
+
+
+def open_spiel_name(state: State, action: int) -> str:
+    """Return an action as open_spiel writes it: two cells of a board turned by half, "a3b4"."""
+    direction, square = divmod(action, 32)
+    row, column = square // 4, square % 4 * 2 + (1 if square // 4 % 2 == 0 else 0)
+    down, right = (1 if direction < 2 else -1), (1 if direction % 2 else -1)
+    occupied = int(state.black) | int(state.white)
+    is_jump = occupied >> ((row + down) * 4 + (column + right) // 2) & 1
+    cells = ((row, column), (row + down * (1 + is_jump), column + right * (1 + is_jump)))
+    return "".join(f"{'hgfedcba'[column]}{row + 1}" for row, column in cells)

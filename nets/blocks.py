@@ -146,9 +146,7 @@ class LocalConv(_Windowed):
 
     def build(self, shape: Shape) -> nn.Module:
         channels, height, width = map_shape(shape)
-        return layers.LocallyConnected2d(
-            channels, self.filters, (height, width), self.size, self.stride, self.padding
-        )
+        return layers.LocallyConnected2d(channels, self.filters, (height, width), self.size, self.stride, self.padding)
 
 
 @dataclass(frozen=True)
@@ -161,9 +159,7 @@ class Windows(BlockSpec):
     def output_shape(self, shape: Shape) -> Shape:
         last = max((max(window, default=-1) for window in self.windows), default=-1)
         if len(shape) != 1 or last >= shape[0] or not all(self.windows):
-            raise SpecError(
-                f"needs windows that are not empty over at least {last + 1} features, not {shape}"
-            )
+            raise SpecError(f"needs windows that are not empty over at least {last + 1} features, not {shape}")
         return (len(self.windows),)
 
     def window(self, shape: Shape) -> tuple[int | None, int]:

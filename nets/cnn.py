@@ -64,16 +64,12 @@ class Trunk(nn.Module):
         self.input_shape = input_shape
         self.output_shape = inputs[-1]
         self.any_size = all(block.any_size(shape) for block, shape in zip(blocks, inputs, strict=False))
-        self.layers = nn.Sequential(
-            *(block.build(shape) for block, shape in zip(blocks, inputs, strict=False))
-        )
+        self.layers = nn.Sequential(*(block.build(shape) for block, shape in zip(blocks, inputs, strict=False)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, *input_shape] to [B, *output_shape]; other heights and widths where `any_size`."""
         given, expected = tuple(x.shape[1:]), self.input_shape
-        if given != expected and not (
-            self.any_size and len(given) == len(expected) and given[0] == expected[0]
-        ):
+        if given != expected and not (self.any_size and len(given) == len(expected) and given[0] == expected[0]):
             raise ValueError(f"this trunk takes inputs of shape {expected}, not {given}")
         out: Tensor = self.layers(x)
         return out

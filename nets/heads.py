@@ -18,9 +18,7 @@ from nets.layers import NoisyLinear, PositionBias, SymmetricLinear
 from nets.pooling import BoardPool2d
 from nets.spec import Count, CountOrZero, Spec, SpecError
 
-SCORE_SCALE = (
-    20.0  # points for each unit of the score head's linear output, so that it starts near the right size
-)
+SCORE_SCALE = 20.0  # points for each unit of the score head's linear output, so that it starts near the right size
 
 
 @dataclass(frozen=True)
@@ -122,9 +120,7 @@ class PointPolicy(nn.Module):
     def __init__(self, spec: PointPolicySpec, channels: int, height: int, width: int) -> None:
         super().__init__()
         outputs = spec.num_outputs
-        self.conv = nn.Conv2d(
-            channels, outputs, spec.size, padding=spec.size // 2, bias=not spec.position_bias
-        )
+        self.conv = nn.Conv2d(channels, outputs, spec.size, padding=spec.size // 2, bias=not spec.position_bias)
         self.position_bias = PositionBias(outputs, height, width) if spec.position_bias else nn.Identity()
         self.pass_linear = nn.Linear(channels, outputs) if spec.pass_move else None
         self.num_outputs = outputs
@@ -249,9 +245,7 @@ class ValueHeadSpec(Spec):
 
     def build(self, shape: Shape) -> nn.Module:
         """Return a new head for a trunk's output of `shape`."""
-        return nn.Sequential(
-            _scalar(shape, self.channels, self.hidden, self.pooled), nn.Tanh(), nn.Flatten(0)
-        )
+        return nn.Sequential(_scalar(shape, self.channels, self.hidden, self.pooled), nn.Tanh(), nn.Flatten(0))
 
     def any_size(self) -> bool:
         """Whether the head takes maps of any height and width."""
@@ -268,9 +262,7 @@ class ScoreHeadSpec(Spec):
 
     def build(self, shape: Shape) -> nn.Module:
         """Return a new head for a trunk's output of `shape`."""
-        return nn.Sequential(
-            _scalar(shape, self.channels, self.hidden, True), Scale(SCORE_SCALE), nn.Flatten(0)
-        )
+        return nn.Sequential(_scalar(shape, self.channels, self.hidden, True), Scale(SCORE_SCALE), nn.Flatten(0))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nets.pooling import BoardPool2d
 
@@ -48,8 +48,8 @@ class BorderPlane(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, C + 1, H + 2 width, W + 2 width]."""
-        outside = F.pad(torch.zeros_like(x[:, :1]), (self.width,) * 4, value=1.0)
-        return torch.cat([F.pad(x, (self.width,) * 4), outside], dim=1)
+        outside = functional.pad(torch.zeros_like(x[:, :1]), (self.width,) * 4, value=1.0)
+        return torch.cat([functional.pad(x, (self.width,) * 4), outside], dim=1)
 
 
 class LocallyConnected2d(nn.Module):
@@ -78,7 +78,7 @@ class LocallyConnected2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C_in, H, W] to [B, C_out, H', W']."""
-        windows = F.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
+        windows = functional.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
         products = torch.einsum("bil,loi->bol", windows, self.weight)
         return products.reshape(-1, *self.bias.shape) + self.bias
 
@@ -108,7 +108,7 @@ class WindowLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, inputs] to [B, windows]."""
         dense = self.weight.new_zeros(self.bias.shape[0], self.num_inputs)
-        return F.linear(x, dense.index_put((self.units, self.sources), self.weight), self.bias)
+        return functional.linear(x, dense.index_put((self.units, self.sources), self.weight), self.bias)
 
 
 def _orbits(images: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -148,7 +148,7 @@ class SymmetricConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C_in, H, W] to [B, C_out, H', W']."""
-        return F.conv2d(x, self.full_weight(), self.bias, padding=self.padding)
+        return functional.conv2d(x, self.full_weight(), self.bias, padding=self.padding)
 
 
 class SymmetricLinear(nn.Module):
@@ -211,7 +211,7 @@ class DropConnectLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, in] to [B, out]."""
-        return F.linear(x, F.dropout(self.weight, self.probability, self.training), self.bias)
+        return functional.linear(x, functional.dropout(self.weight, self.probability, self.training), self.bias)
 
 
 class NoisyLinear(nn.Module):
@@ -234,10 +234,10 @@ class NoisyLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, in] to [B, out]."""
         if not self.training:
-            return F.linear(x, self.weight, self.bias)
+            return functional.linear(x, self.weight, self.bias)
         noise_in, noise_out = self._noise(self.in_features), self._noise(self.out_features)
         weight = self.weight + self.weight_sigma * torch.outer(noise_out, noise_in)  # equation 10
-        return F.linear(x, weight, self.bias + self.bias_sigma * noise_out)  # equation 11
+        return functional.linear(x, weight, self.bias + self.bias_sigma * noise_out)  # equation 11
 
     def _noise(self, size: int) -> Tensor:
         """Return f(e) = sign(e) sqrt(|e|) for standard normal e, [size]."""
@@ -256,7 +256,7 @@ class ChannelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C, H, W] to itself."""
         last = x.permute(0, 2, 3, 1)
-        return F.layer_norm(last, self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
+        return functional.layer_norm(last, self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
 
 
 def make_norm(kind: NormType | BlockNorm, channels: int) -> nn.Module:

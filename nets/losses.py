@@ -6,8 +6,8 @@ B batch, A actions.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
 def masked_logits(logits: Tensor, legal_mask: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def softmax_cross_entropy(logits: Tensor, targets: Tensor, legal_mask: Tensor | 
     if legal_mask is not None:
         logits = masked_logits(logits, legal_mask)
     if not targets.is_floating_point():
-        return F.cross_entropy(logits, targets, reduction="none")
+        return functional.cross_entropy(logits, targets, reduction="none")
     log_probabilities = logits.log_softmax(1)
     if legal_mask is not None:  # 0 * -inf would be NaN
         log_probabilities = log_probabilities.masked_fill(~legal_mask, 0.0)

@@ -87,11 +87,11 @@ def write_model_file(
     data = _encode(path, tensors, header)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -106,7 +106,7 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[Tensors, Header]:
     """
     data, header = _read_verified(path)
     try:
-        entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+        entries = safetensors.deserialize(data)
         tensors = {
             name: np.frombuffer(bytearray(entry["data"]), _DTYPES[entry["dtype"]]).reshape(entry["shape"])
             for name, entry in entries
@@ -160,8 +160,8 @@ def _encode(path: Path, tensors: Mapping[str, NDArray[Any]], header: Mapping[str
 def _read_verified(path: str | os.PathLike[str]) -> tuple[bytes, Header]:
     """Return the bytes of the file and the model's header, once the hash is known to be right."""
     try:
-        size = os.stat(path).st_size
-        with open(path, "rb") as file:
+        size = Path(path).stat().st_size
+        with Path(path).open("rb") as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= min(size - 8, _MAX_HEADER_BYTES):

@@ -154,9 +154,7 @@ class BoardEvaluator(nn.Module):
             model = cls()
         start = 0
         with torch.no_grad():
-            for (
-                parameter
-            ) in model.trunk.parameters():  # window weights, biases, then matrices and biases in turn
+            for parameter in model.trunk.parameters():  # window weights, biases, then matrices and biases in turn
                 part = torch.from_numpy(weights[start : start + parameter.numel()].copy())
                 parameter.copy_(_transposed(part.reshape(_transposed(parameter).shape)))
                 start += parameter.numel()
@@ -170,9 +168,7 @@ class BoardEvaluator(nn.Module):
 
     def flat_weights(self) -> Tensor:
         """Return the weights as a flat tensor [5046] outside the graph."""
-        return torch.cat(
-            [_transposed(parameter.detach()).reshape(-1) for parameter in self.trunk.parameters()]
-        )
+        return torch.cat([_transposed(parameter.detach()).reshape(-1) for parameter in self.trunk.parameters()])
 
     def forward(self, codes: Tensor) -> Tensor:
         """Map piece codes [B, 32] to values [B] in (-1, 1), both the mover's.
@@ -232,9 +228,7 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu")
             _check_tensors(path, tensors, sizes)
             model: Model = BoardEvaluator.from_flat(tensors["weights"], float(tensors["king_value"]))
         else:
-            with torch.device(
-                "meta"
-            ):  # shapes only: nothing is drawn, and nothing allocated that may not fit
+            with torch.device("meta"):  # shapes only: nothing is drawn, and nothing allocated that may not fit
                 model = spec.build()
             _check_tensors(path, tensors, model.state_dict())
             model.load_state_dict({name: torch.from_numpy(tensors[name]) for name in tensors}, assign=True)

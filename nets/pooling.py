@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 Region = tuple[int, int, int, int]  # top, left, bottom, right in cells; bottom and right are exclusive
 
@@ -33,7 +33,7 @@ class SamePad2d(nn.Module):
         """Map [B, C, H, W] to [B, C, H + p, W + q]."""
         top, bottom = same_padding(x.shape[-2], self.kernel_size, self.stride)
         left, right = same_padding(x.shape[-1], self.kernel_size, self.stride)
-        return F.pad(x, (left, right, top, bottom), value=self.value)
+        return functional.pad(x, (left, right, top, bottom), value=self.value)
 
 
 class L2Pool2d(nn.Module):
@@ -50,7 +50,7 @@ class L2Pool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, C, H', W']."""
-        means = F.avg_pool2d(x * x, self.kernel_size, self.stride, self.padding)
+        means = functional.avg_pool2d(x * x, self.kernel_size, self.stride, self.padding)
         sums = means * self.kernel_size**2
         positive = sums > 0
         return torch.where(positive, torch.where(positive, sums, 1.0).sqrt(), 0.0)
@@ -72,7 +72,7 @@ class StochasticPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, C, H', W']."""
-        x = F.pad(x, (self.padding,) * 4)
+        x = functional.pad(x, (self.padding,) * 4)
         kernel, stride = self.kernel_size, self.stride
         windows = x.unfold(2, kernel, stride).unfold(3, kernel, stride).flatten(4)  # [B, C, H', W', K * K]
         if not self.training:
@@ -126,7 +126,7 @@ class RoiPool2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, R C, S, S] for R regions and output size S, region by region."""
         pooled = [
-            F.adaptive_max_pool2d(x[:, :, top:bottom, left:right], self.output_size)
+            functional.adaptive_max_pool2d(x[:, :, top:bottom, left:right], self.output_size)
             for top, left, bottom, right in self.regions
         ]
         return torch.cat(pooled, dim=1)
@@ -139,7 +139,7 @@ def roi_max_pool(x: Tensor, samples: Tensor, regions: Tensor, output_size: int) 
     left, bottom and right in cells, the last two exclusive. Returns [R, C, output_size, output_size].
     """
     pooled = [
-        F.adaptive_max_pool2d(x[sample, :, top:bottom, left:right], output_size)
+        functional.adaptive_max_pool2d(x[sample, :, top:bottom, left:right], output_size)
         for sample, (top, left, bottom, right) in zip(samples.tolist(), regions.tolist(), strict=True)
     ]
     return torch.stack(pooled) if pooled else x.new_zeros((0, x.shape[1], output_size, output_size))

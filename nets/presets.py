@@ -73,14 +73,10 @@ def preset(name: str, input_shape: MapShape | None = None, num_actions: int | No
         return BoardEvaluatorSpec()
     near = difflib.get_close_matches(name, PRESETS, n=1)
     guess = f" (did you mean {near[0]}?)" if near else ""
-    raise SpecError(
-        f"no network preset {name!r}{guess}, only {', '.join(PRESETS)} with numbers as in resnet-6x96"
-    )
+    raise SpecError(f"no network preset {name!r}{guess}, only {', '.join(PRESETS)} with numbers as in resnet-6x96")
 
 
-def _resnet(
-    num_blocks: int, filters: int, input_shape: MapShape | None, num_actions: int | None
-) -> PolicyValueSpec:
+def _resnet(num_blocks: int, filters: int, input_shape: MapShape | None, num_actions: int | None) -> PolicyValueSpec:
     """Pre-activation residual blocks; every third pools a third of its channels over the board."""
     if input_shape is None:
         raise SpecError(f"network preset resnet-{num_blocks}x{filters}: needs an input_shape")
@@ -124,14 +120,12 @@ def _maddison12(input_shape: MapShape | None) -> PolicyValueSpec:
 
 
 def _alphago13(input_shape: MapShape | None) -> PolicyValueSpec:
-    """Methods, "Neural network architecture": 12 layers of 192 filters, then 1x1 with a bias for every point."""
+    """Methods, "Neural network architecture": 12 layers of 192 filters, then 1x1 with a bias a point."""
     sizes = (5,) + (3,) * 11
     trunk: list[Block] = []
     for size in sizes:
         trunk += [Conv(192, size, padding=size // 2), Relu()]
-    return PolicyValueSpec(
-        input_shape or (48, 19, 19), tuple(trunk), policy=PointPolicySpec(position_bias=True)
-    )
+    return PolicyValueSpec(input_shape or (48, 19, 19), tuple(trunk), policy=PointPolicySpec(position_bias=True))
 
 
 def _impala_trunk() -> tuple[Block, ...]:

@@ -25,7 +25,7 @@ class RegulariserConfig:
 
 
 def penalised_weights(model: nn.Module) -> Iterator[tuple[nn.Module, nn.Parameter]]:
-    """Yield each layer with its weights, but neither biases nor the scales of norms nor the sizes of noise."""
+    """Yield each layer with its weights: not biases, not the scales of norms, not the sizes of noise."""
     for module in model.modules():
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and not isinstance(module, _NORMS):
@@ -58,20 +58,21 @@ def constrain_norms(model: nn.Module, max_norm: float) -> None:
 
 def _unit_norms(module: nn.Module, weight: Tensor) -> Tensor:
     """Return the norm of all weights into the unit that each weight serves, in a shape that fits `weight`."""
+    squares = weight.square()
     if isinstance(module, WindowLinear):
-        sums = torch.zeros_like(module.bias).index_add(0, module.units, weight.square())
-        return sums.sqrt()[module.units]
-    if isinstance(module, LocallyConnected2d):
-        return weight.norm(dim=2, keepdim=True)
-    if isinstance(module, SymmetricConv2d):
-        return module.full_weight().flatten(1).norm(dim=1)[:, None, None]
-    if isinstance(module, SymmetricLinear):
-        # A weight that serves units of different norms cannot exist: pairs of one orbit have outputs of one orbit.
-        norms = module.full_weight().norm(dim=(0, 2))  # [to]
-        return norms.new_zeros(weight.shape[1]).index_copy(
-            0, module.pairs, norms.repeat_interleave(len(norms))
-        )
-    return weight.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.dim() - 1))
+        sums = torch.zeros_like(module.bias).index_add(0, module.units, squares)[module.units]
+    elif isinstance(module, LocallyConnected2d):
+        sums = squares.sum(2, keepdim=True)
+    elif isinstance(module, SymmetricConv2d):
+        sums = module.full_weight().square().flatten(1).sum(1)[:, None, None]
+    elif isinstance(module, SymmetricLinear):
+        # The units that share a weight are mirror images, so their norms are equal but for rounding.
+        units = module.full_weight().square().sum((0, 2))  # [to]
+        shared = squares.new_zeros(weight.shape[1])
+        sums = shared.scatter_reduce(0, module.pairs, units.repeat_interleave(len(units)), "amax")
+    else:
+        sums = squares.flatten(1).sum(1).reshape(-1, *[1] * (weight.dim() - 1))
+    return sums.sqrt()
 
 
 class EarlyStopping:

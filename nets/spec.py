@@ -64,9 +64,7 @@ def fit(value: Any, hint: Any, where: str) -> Any:
                 return _fit_tuple(value, get_args(option), where)
         elif _accepts(option, value):
             return value
-    classes = {
-        option.kind: option for option in options if isinstance(option, type) and issubclass(option, Spec)
-    }
+    classes = {option.kind: option for option in options if isinstance(option, type) and issubclass(option, Spec)}
     if classes and isinstance(value, dict):
         return _fit_object(value, classes, where)
     raise SpecError(f"{where} must be {' or '.join(map(_describe, options))}, not {value!r:.60}")
@@ -77,9 +75,7 @@ def _fit_tuple(value: list[Any] | tuple[Any, ...], hints: tuple[Any, ...], where
         hints = hints[:1] * len(value)
     if len(hints) != len(value):
         raise SpecError(f"{where} must have {len(hints)} items, not {len(value)}")
-    return tuple(
-        fit(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(value, hints, strict=True))
-    )
+    return tuple(fit(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(value, hints, strict=True)))
 
 
 def _fit_object(value: dict[str, Any], classes: dict[str, type[Spec]], where: str) -> Spec:
@@ -103,9 +99,7 @@ def _accepts(option: Any, value: Any) -> bool:
         base, limits = get_args(option)
         return _accepts(base, value) and limits.low <= value <= limits.high
     if get_origin(option) is Literal:
-        return any(
-            value is choice or (isinstance(value, str) and value == choice) for choice in get_args(option)
-        )
+        return any(value is choice or (isinstance(value, str) and value == choice) for choice in get_args(option))
     if option is int or option is float:
         if isinstance(value, float):
             return option is float and math.isfinite(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -23,13 +24,13 @@ from numba.core import cgutils, event, types
 from numba.extending import intrinsic, overload
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
-KERNEL_PACKAGES = ("games", "agents")
+KERNEL_PACKAGES = ("games", "agents", "nets")  # nets for the numbers that kernels take from there
 FOLDERS_KEPT = 8  # newest cache folders that pruning leaves alone
 PRUNE_AGE = 86_400.0  # seconds a folder lies unused before it may be pruned
 
 
 def kernel_sources(root: Path) -> list[Path]:
-    """Return the sources under root whose text declares kernels, in a fixed order."""
+    """Return the sources under root that speak of compiled kernels: they declare them, or hold numbers for them."""
     sources = sorted(path for package in KERNEL_PACKAGES for path in (root / package).rglob("*.py"))
     return [path for path in sources if b"compiled" in path.read_bytes()]
 
@@ -60,15 +61,20 @@ def _open_cache() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
     except OSError:  # a read-only home: compile into a folder that lives as long as this process's machine
-        folder = Path(tempfile.mkdtemp(prefix="playfield-kernels-"))
-        return folder
-    folders = sorted(
-        (path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime, reverse=True
-    )
-    for stale in folders[FOLDERS_KEPT:]:
-        if time.time() - stale.stat().st_mtime > PRUNE_AGE:
+        return Path(tempfile.mkdtemp(prefix="playfield-kernels-"))
+    ours = (path for path in home.iterdir() if re.fullmatch("[0-9a-f]{16}", path.name))
+    for stale in sorted(ours, key=_last_used, reverse=True)[FOLDERS_KEPT:]:
+        if time.time() - _last_used(stale) > PRUNE_AGE:
             shutil.rmtree(stale, ignore_errors=True)
     return folder
+
+
+def _last_used(folder: Path) -> float:
+    """Return when a cache folder was last opened, in seconds; 0 where another process has just pruned it."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 CACHE_FOLDER = _open_cache()

@@ -7,7 +7,7 @@ the board. Rows 0, 2, 4, 6 are playable in columns 1, 3, 5, 7, the other rows in
 
 A network is one flat float32 vector of 5,046 weights, in the order of the slices below, and a scalar king
 value K that is kept apart. Matrices are stored [in, out], row-major; the first layer window by window,
-squares ascending.
+squares ascending. The sizes below are compiled into the kernels of agents/evaluators.py.
 """
 
 from __future__ import annotations

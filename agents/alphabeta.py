@@ -8,6 +8,7 @@ No selective pruning: the result equals plain minimax of the same leaves.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from agents.analysis import Analysis
-from agents.evaluators import MAX_SCORE, Evaluator, evaluate
+from agents.evaluators import MAX_SCORE, SCORE_UNIT, Evaluator, evaluate
 from games.compiled import lowest_bit, njit
 from games.rules import (
     Game,
@@ -284,3 +285,85 @@ def clear_table(table):
     """Empty a transposition table."""
     for i in range(table.size):
         table[i].depth = np.int8(-1)
+
+
+# --- searching from Python ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SearchLimits:
+    """When a search ends; it always looks at least one turn ahead."""
+
+    depth: int = MAX_DEPTH  # turns
+    nodes: int = 0  # positions visited; 0 no limit
+    seconds: float = 0.0  # wall-clock time; 0 no limit
+
+
+def expected_return(score: int) -> float:
+    """Return the mover's expected return, -1.0 to 1.0, that a score stands for."""
+    if abs(score) > WIN_THRESHOLD:
+        return math.copysign(1.0, score)
+    return math.tanh(score / SCORE_UNIT)
+
+
+class Searcher:
+    """Iterative deepening with one evaluator and one transposition table, for one thread at a time."""
+
+    def __init__(self, game: Game, evaluator: Evaluator, table_bits: int = 20) -> None:
+        """table_bits: log2 of the table's entries of 24 bytes."""
+        self.game = game
+        self._evaluator = np.array([evaluator], evaluator.dtype)[0]  # a copy: evaluators hold scratch
+        self._table = np.zeros(1 << table_bits, ENTRY)
+        self._search = np.zeros(1, workspace_dtype(game))[0]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all earlier searches."""
+        clear_search(self._search)
+        clear_table(self._table)
+
+    def stop(self) -> None:
+        """End the search that is running in another thread as soon as possible."""
+        self._search.stop = 1
+
+    def search(
+        self, state: State, limits: SearchLimits, on_iteration: Callable[[Analysis], None] | None = None
+    ) -> Analysis:
+        """Return the best action found; precondition: the game is not over. on_iteration hears of each depth completed."""
+        search, start = self._search, time.perf_counter()
+        search.states[0] = state
+        search.stop, search.nodes, search.node_limit = 0, 0, limits.nodes
+        search.killers[:] = NO_ACTION
+        search.history[:] >>= 3  # keep some of what was learnt
+        best = Analysis(self.game.legal_actions(state)[0])
+        alarm = threading.Timer(limits.seconds, self.stop) if limits.seconds else None
+        if alarm:
+            alarm.daemon = True
+            alarm.start()
+        try:
+            for depth in range(1, min(limits.depth, MAX_DEPTH) + 1):
+                score = int(search_root(search, self._evaluator, self._table, depth))
+                if search.stop and depth > 1:
+                    break
+                best = self._analysis(state, score, depth, time.perf_counter() - start)
+                if on_iteration:
+                    on_iteration(best)
+                if abs(score) > WIN_THRESHOLD or search.stop:
+                    break
+        finally:
+            if alarm:
+                alarm.cancel()
+        return best
+
+    def _analysis(self, state: State, score: int, depth: int, seconds: float) -> Analysis:
+        length = int(self._search.line_length[0])
+        line = tuple(int(action) for action in self._search.line[0, :length])
+        value = expected_return(score)
+        return Analysis(
+            action=line[0],
+            value=value if to_play(state) == 0 else -value,
+            principal_variation=line,
+            depth=depth,
+            nodes=int(self._search.nodes),
+            seconds=seconds,
+        )

@@ -144,6 +144,19 @@ class Arena:
 
         return self._pool.map(play_one, range(len(pairings)))
 
+    def match(
+        self, evaluator: Any, opponent: Any, starts: States, depths: tuple[int, int], seed: int = 0
+    ) -> tuple[int, int, int]:
+        """Return an evaluator's wins, draws and losses against an opponent over starts [S], each played by both sides.
+
+        depths: turns of the evaluator and of the opponent.
+        """
+        ours, theirs = np.array([evaluator], evaluator.dtype), np.array([opponent], opponent.dtype)
+        pairings = np.array([(0, 0, start) for start in range(len(starts))])
+        outcomes = [*self.play(ours, theirs, pairings, starts, depths, seed)]
+        outcomes += [-outcome for outcome in self.play(theirs, ours, pairings, starts, depths[::-1], seed + 1)]
+        return outcomes.count(1.0), outcomes.count(0.0), outcomes.count(-1.0)
+
     def close(self) -> None:
         """Let running games end and drop the rest."""
         self._pool.shutdown(cancel_futures=True)

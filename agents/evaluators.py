@@ -8,6 +8,8 @@ such a tanh; leaving it to the display changes no comparison and keeps a large l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,10 @@ from numba.extending import overload
 
 from agents.weighted_rows import sum_rows
 from games import checkers, connect_four
-from games.compiled import count_bits, lowest_bit, njit
+from games.compiled import NDArray, count_bits, lowest_bit, njit
 from games.rules import record_dtype
 from nets import anaconda_layout as layout
+from nets.model_file import ModelFileError, model_header, read_model_file, write_model_file
 
 SCORE_UNIT = 100_000  # score of one man ahead
 MAX_SCORE = 100 * SCORE_UNIT  # no evaluator returns more, either sign
@@ -71,7 +74,7 @@ def lines(line_value: float = 0.1) -> Evaluator:
     return evaluator[0]
 
 
-def anaconda(weights: np.ndarray[Any, Any], king_values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def anaconda(weights: NDArray, king_values: NDArray) -> NDArray:
     """Return Anaconda evaluators [B] from flat weights float32[B, 5046] (nets/anaconda_layout.py) and K float32[B]."""
     evaluators = np.zeros(len(weights), ANACONDA)
     squares, starts = layout.connections()
@@ -215,3 +218,29 @@ def evaluate(evaluator: Evaluator, state: Any) -> int:
 
 # The lambda's argument names must be those of the compiled functions: numba compares them.
 overload(evaluate)(lambda evaluator, state: _EVALUATORS[tuple(evaluator.fields)].py_func)
+
+
+# --- model files ----------------------------------------------------------------------------------------------------
+
+
+def load_evaluator(path: str | Path) -> Evaluator:
+    """Return the Anaconda evaluator in a model file; ModelFileError where the file is damaged or holds another network."""
+    tensors, header = read_model_file(path)
+    architecture = header.get("architecture", {}).get("preset")
+    if architecture != "anaconda":
+        raise ModelFileError(path, f"alpha-beta needs the network 'anaconda', this file holds {architecture!r}")
+    return anaconda(tensors["weights"][None], tensors["king_value"].reshape(1))[0]
+
+
+def save_evaluator(
+    path: str | Path, weights: NDArray, king_value: float, training: Mapping[str, Any], rules_version: int
+) -> None:
+    """Write flat Anaconda weights float32[5046] and K to a model file, with the configuration they came from."""
+    tensors = {"weights": weights.astype(np.float32), "king_value": np.float32(king_value)}
+    header = model_header(
+        {"kind": "board_evaluator", "preset": "anaconda"},
+        game="checkers",
+        rules_version=rules_version,
+        training=training,
+    )
+    write_model_file(path, tensors, header)

@@ -1,0 +1,243 @@
+"""`train.py evolve`: options, the run's directory, live progress, and the closing match against simple players."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.table import Table
+
+from agents.arena import Arena
+from agents.evaluators import Evaluator, anaconda, material, save_evaluator
+from agents.evolve import PRESETS, Arrays, EvolveConfig, best_network, control_starts, evolve, first_state
+from agents.run import Run, StopSignal
+from games.checkers import CHECKERS
+from games.compiled import NDArray, announce_compilation
+
+RUNS = Path("runs")
+MODEL_FILE = "model.safetensors"
+REPORT_FILE = "report.json"
+EARLY_SNAPSHOTS = (0, 10, 100)  # generations whose network is kept, and then every 100th; 840 is the published end
+
+
+@dataclass(frozen=True)
+class Options:
+    """Evolve a checkers evaluator by letting networks play each other; nothing else is taught.
+
+    Presets: quick (two minutes on two cores), modern (the strongest by the clock), paper (Chellapilla & Fogel's method,
+    840 generations). A preset sets the options below it; what is given beside it wins.
+
+    Examples:
+
+      train.py evolve --preset quick
+      train.py evolve --preset paper --seed 1 --out runs/paper-1
+      train.py evolve --preset paper --seed 1 --out runs/paper-1 --resume
+          goes on where that run stopped, however it stopped
+    """
+
+    preset: Literal["quick", "modern", "paper"] = "quick"
+    """where the options below come from"""
+    out: Path | None = None
+    """the run's directory (default: runs/evolve-PRESET, numbered where that is taken)"""
+    resume: bool = False
+    """go on with the run in --out (default: the newest runs/evolve-PRESET); --generations may be larger"""
+    workers: int = 0
+    """games played at a time, 0 for one a processor; the result does not depend on it"""
+    tensorboard: bool = False
+    """also write TensorBoard events (needs the extra [tensorboard])"""
+    config: Annotated[EvolveConfig, tyro.conf.OmitArgPrefixes] = PRESETS["quick"]
+
+
+def main(arguments: list[str]) -> int:
+    """Train as the command line says; return the exit status."""
+    options = parse(arguments)
+    console = Console(stderr=True)
+    announce_compilation()
+    try:
+        train(options, console)
+    except ValueError as error:  # RunError and the other doors' errors: one line each
+        print(f"train.py evolve: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parse(arguments: list[str]) -> Options:
+    """Read the options, defaults taken from the preset that is asked for."""
+    preset = "quick"
+    for position, argument in enumerate(arguments):
+        if argument == "--preset" and position + 1 < len(arguments):
+            preset = arguments[position + 1]
+        elif argument.startswith("--preset="):
+            preset = argument.partition("=")[2]
+    default = Options(preset=preset, config=PRESETS[preset]) if preset in PRESETS else Options()  # type: ignore[arg-type]
+    return tyro.cli(Options, args=arguments, default=default, prog="train.py evolve")
+
+
+def run_directory(options: Options) -> Path:
+    """Return the directory asked for, or the preset's: a free one, or with --resume the newest."""
+    if options.out is not None:
+        return options.out
+    candidates = [RUNS / f"evolve-{options.preset}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000)))]
+    used = [directory for directory in candidates if directory.exists()]
+    if options.resume:
+        return used[-1] if used else candidates[0]
+    return next(directory for directory in candidates if not directory.exists())
+
+
+def train(options: Options, console: Console) -> None:
+    """Evolve to the last generation, saving as it goes, then rate the result."""
+    config, directory = options.config, run_directory(options)
+    check(config)
+    arena = Arena(CHECKERS, options.workers, config.extension)
+
+    def notice(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    try:
+        with (
+            Run.create(
+                directory,
+                {"learner": "evolve", **dataclasses.asdict(config)},
+                resume=options.resume,
+                extendable={"generations"},
+                tensorboard=options.tensorboard,
+                notice=notice,
+            ) as run,
+            StopSignal("stopping after this generation; a second Ctrl-C stops at once") as stop,
+        ):
+            finished = run_generations(run, config, arena, stop, console)
+            if not finished:
+                notice(f"stopped; go on with: {resume_command(options, directory)}")
+                return
+            report(directory, config, arena, console)
+            notice(f"play it:     python play.py checkers --white alphabeta:model={directory / MODEL_FILE},depth=6")
+            notice(f"train on:    {resume_command(options, directory, config.generations * 2)}")
+    finally:
+        arena.close()
+
+
+def check(config: EvolveConfig) -> None:
+    """Raise ValueError, in one line, for a value that no run can have."""
+    if config.rules not in CHECKERS.rule_sets:
+        raise ValueError(f"--rules {config.rules}: there are {', '.join(CHECKERS.rule_sets)}")
+    for name in ("generations", "depth", "parents", "games_as_first", "pairs", "openings_a_pair", "horizon"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1")
+    for name in ("control_period", "checkpoint_period", "control_openings"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1")
+
+
+def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSignal, console: Console) -> bool:
+    """Train from the last checkpoint on; return False where a signal asked to stop, with everything saved."""
+    checkpoint = run.latest()
+    done, state = (checkpoint.step, dict(checkpoint.arrays)) if checkpoint else (0, first_state(config))
+    if done == 0:
+        save_network(run.directory / "generation-0.safetensors", state, config)
+    starts = control_starts(config.control_openings)
+    with ProgressBar(
+        TextColumn("generation"),
+        MofNCompleteColumn(),
+        BarColumn(None),
+        TextColumn("{task.fields[shown]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=config.generations, completed=done, shown="")
+        control, begun = "", time.perf_counter()
+        for state, progress in evolve(config, state, done, arena):
+            generation = progress.generation
+            seconds = time.perf_counter() - begun
+            values = dataclasses.asdict(progress)
+            del values["generation"]
+            if generation % config.control_period == 0 or generation == config.generations:
+                values["control"] = control_score(state, arena, starts, config)
+                control = f"vs material {values['control']:.0%}"
+            run.log(generation, **values)
+            run.log_timing(generation, seconds=seconds, games_per_second=progress.games / seconds)
+            shown = (
+                f"best {progress.best:+.2f}  mean {progress.mean:+.2f}  {progress.games / seconds:.0f} games/s  {control}"
+            )
+            bar.update(task, completed=generation, shown=shown)
+            if not console.is_terminal and "control" in values:
+                console.print(f"generation {generation}/{config.generations}  {shown}", highlight=False)
+            if is_snapshot(generation):
+                save_network(run.directory / f"generation-{generation}.safetensors", state, config)
+            if stop.requested or generation % config.checkpoint_period == 0 or generation == config.generations:
+                run.save_checkpoint(generation, state, {})
+                save_network(run.directory / MODEL_FILE, state, config)
+            if stop.requested and generation < config.generations:
+                return False
+            begun = time.perf_counter()
+    save_network(run.directory / MODEL_FILE, state, config)
+    return True
+
+
+def is_snapshot(generation: int) -> bool:
+    """Say whether this generation's network is kept for the curve."""
+    return generation in EARLY_SNAPSHOTS or generation % 100 == 0
+
+
+def network(state: Arrays) -> Evaluator:
+    """Return the evaluator that a state keeps."""
+    weights, king_value = best_network(state)
+    return anaconda(weights[None], np.array([king_value], np.float32))[0]
+
+
+def control_score(state: Arrays, arena: Arena, starts: NDArray, config: EvolveConfig) -> float:
+    """Return the share of points, 0 to 1, that the kept network takes from the piece count at equal depth."""
+    won, drawn, lost = arena.match(network(state), material(), starts, (config.depth, config.depth))
+    return (won + drawn / 2) / (won + drawn + lost)
+
+
+def save_network(path: Path, state: Arrays, config: EvolveConfig) -> None:
+    """Write the kept network as a model file that names the configuration it came from."""
+    weights, king_value = best_network(state)
+    training = {"learner": "evolve", **dataclasses.asdict(config)}
+    save_evaluator(path, weights, king_value, training, CHECKERS.version)
+
+
+def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console) -> None:
+    """Play the finished network against simple players over the three-move deck; print and save the table."""
+    from agents.evaluators import load_evaluator
+    from agents.ratings import match_elo
+
+    evaluator = load_evaluator(directory / MODEL_FILE)
+    starts = control_starts(100)
+    rows: list[dict[str, Any]] = []
+    table = Table(title=f"the evolved network over 100 three-move openings, both colours, depth {config.depth}")
+    for heading in ("opponent", "won", "drawn", "lost", "Elo difference", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "opponent" else "right")
+    for name, depth in (("random", 0), ("material", config.depth)):
+        won, drawn, lost = arena.match(evaluator, material(), starts, (config.depth, depth))
+        elo, low, high = match_elo(won, drawn, lost)
+        interval = [bound if math.isfinite(bound) else None for bound in (low, elo, high)]
+        rows.append({"opponent": name, "won": won, "drawn": drawn, "lost": lost, "low_elo_high": interval})
+        table.add_row(name, str(won), str(drawn), str(lost), f"{elo:+.0f}", f"{low:+.0f} to {high:+.0f}")
+    Console().print(table)
+    (directory / REPORT_FILE).write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def resume_command(options: Options, directory: Path, generations: int | None = None) -> str:
+    """Return the command line that goes on with a run."""
+    changed = [
+        f"--{field.name.replace('_', '-')} {getattr(options.config, field.name)}"
+        for field in dataclasses.fields(EvolveConfig)
+        if getattr(options.config, field.name) != getattr(PRESETS[options.preset], field.name)
+        and not (generations and field.name == "generations")
+    ]
+    if generations:
+        changed.append(f"--generations {generations}")
+    return " ".join(["python train.py evolve --preset", options.preset, *changed, f"--out {directory} --resume"])

@@ -1,0 +1,38 @@
+"""Train a player from the command line: `python train.py evolve --help`."""
+
+from __future__ import annotations
+
+import sys
+
+LEARNERS = {
+    "evolve": "a checkers evaluator, by co-evolution from random weights (Blondie24)",
+}
+USAGE = "usage: train.py {" + ",".join(LEARNERS) + "} [options]"
+HELP = f"""{USAGE}
+
+Learners:
+{chr(10).join(f"  {name:<8}{text}" for name, text in LEARNERS.items())}
+
+`train.py LEARNER --help` tells a learner's options. The shortest way to a player:
+
+  python train.py evolve --preset quick
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one learner; return the exit status."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0 if arguments else 2
+    learner, *rest = arguments
+    if learner not in LEARNERS:
+        print(f"train.py: there is no learner {learner!r}; there are: {', '.join(LEARNERS)}", file=sys.stderr)
+        return 2
+    # Imported here: `--help` and a misspelt learner answer at once.
+    from agents import evolve_command
+
+    return evolve_command.main(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agents.alphabeta import Searcher, SearchLimits
 
 DEFAULT_DEPTH = 8  # whole turns, where a spec sets no limit
+FORCED_DEPTH = 2  # whole turns, where there is nothing to choose
 MODEL_FILE = "model.safetensors"  # what a model's folder and a run's directory call it
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
 
@@ -212,7 +213,7 @@ def _make_alphabeta(spec: str, parsed: PlayerSpec, game: Game, on_progress: Prog
     else:
         evaluator = evaluators.material() if parsed.kind == "material" else evaluators.lines()
     table_bits = {"table_bits": int(options.pop("table"))} if "table" in options else {}
-    limits = SearchLimits(**options) if options else SearchLimits(depth=DEFAULT_DEPTH)
+    limits = SearchLimits(**(options or {"depth": DEFAULT_DEPTH}))  # type: ignore[arg-type]  # Option saw to the types
     return AlphaBetaPlayer(spec, game, Searcher(game, evaluator, **table_bits), limits, on_progress)
 
 
@@ -258,14 +259,14 @@ class AlphaBetaPlayer:
         self._on_progress = on_progress
 
     def act(self, states: States) -> list[Analysis]:
-        """Search one position after the other; a forced action is returned at once, without a value."""
+        """Search one position after the other; where an action is forced, only as deep as its value is worth."""
         return [self._act(state) for state in states]
 
     def _act(self, state: State) -> Analysis:
-        actions = self._game.legal_actions(state)
-        if len(actions) == 1:
-            return Analysis(actions[0], principal_variation=(actions[0],))
-        return self.searcher.search(state, self.limits, on_iteration=self._on_progress)
+        limits = self.limits
+        if len(self._game.legal_actions(state)) == 1:
+            limits = replace(limits, depth=min(limits.depth, FORCED_DEPTH))
+        return self.searcher.search(state, limits, on_iteration=self._on_progress)
 
     def new_game(self) -> None:
         """Clear the transposition table, so that a game does not depend on the games before it."""

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Play a board game in the terminal: a person or a bot against a person or a bot.
+
+$ play.py checkers ---------------------------------- you, as Black, against the best shipped player
+$ play.py checkers --white human -------------------- the same, as White
+$ play.py checkers --white material:depth=6 --------- you against another bot
+$ play.py checkers --black random --white material -- watch two bots
+$ play.py connect_four ------------------------------ another game
+$ play.py checkers --hub --bot material ------------- be an engine for other programs (Hub protocol 2)
+
+Players: human, random, material:depth=4 (checkers), lines:depth=8 (connect_four), alphabeta:model=FILE,depth=8 (or
+seconds=1, or nodes=100000), the file or folder of a model, hub:COMMAND for an outside engine. At the prompt, help lists
+the commands.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from games.rules import Game
+
+# Who plays where nobody is named, the best first; the last needs no file.
+BOTS = {"checkers": ("models/checkers-anaconda", "material:depth=8"), "connect_four": ("lines:depth=8",)}
+
+
+Spec = Annotated[str | None, tyro.conf.arg(metavar="PLAYER", help_behavior_hint="(default: you, or the best bot)")]
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every game can be played with."""
+
+    rules: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the first)")] = None
+    """Rule set. Checkers: wcdf, anaconda, open_spiel, endless. Connect Four: standard."""
+    seed: int = 0
+    """Seed of players that draw lots."""
+    delay: float = 0.5
+    """Pause after each turn where two bots play, in seconds."""
+    ascii: bool = False
+    """Draw with plain letters only."""
+
+
+@dataclass(frozen=True)
+class Checkers(Common):
+    """English draughts (American checkers)."""
+
+    black: Spec = None
+    """Player of the black pieces, who move first."""
+    white: Spec = None
+    """Player of the white pieces."""
+    fen: Annotated[str | None, tyro.conf.arg(metavar="FEN", help_behavior_hint="(default: the start)")] = None
+    """Position to start from, such as "W:W21,22,K30:B1,2,K5"."""
+    hub: bool = False
+    """Be an engine on standard input and output, by the Hub protocol, version 2 (variant english)."""
+    bot: Annotated[str | None, tyro.conf.arg(metavar="PLAYER", help_behavior_hint="(default: the best bot)")] = None
+    """Player that --hub serves; its limits hold until the driver sends a level."""
+
+
+@dataclass(frozen=True)
+class ConnectFour(Common):
+    """Connect Four."""
+
+    red: Spec = None
+    """Player of the red discs, who moves first."""
+    yellow: Spec = None
+    """Player of the yellow discs."""
+
+
+Command = (
+    Annotated[Checkers, tyro.conf.subcommand(name="checkers")]
+    | Annotated[ConnectFour, tyro.conf.subcommand(name="connect_four")]
+)
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    command = tyro.cli(Command, description=__doc__, prog="play.py", config=(tyro.conf.FlagCreatePairsOff,))
+
+    from agents.player import PlayerError
+    from games.pdn import PdnError
+    from games.rules import GameError
+
+    try:
+        if isinstance(command, Checkers) and (command.hub or command.bot):
+            return serve(command)
+        return play(command)
+    except (PlayerError, PdnError, GameError) as error:
+        print(f"play.py: {error}", file=sys.stderr)
+        return 2
+
+
+def play(command: Checkers | ConnectFour) -> int:
+    """Play one game in the terminal."""
+    from rich.console import Console
+
+    from agents.terminal import Setting, TerminalGame
+    from games.compiled import announce_compilation
+
+    game: Game
+    if isinstance(command, Checkers):
+        from games.checkers import CHECKERS
+        from games.pdn import parse_fen
+
+        game, named = CHECKERS, (command.black, command.white)
+        start = parse_fen(command.fen, command.rules) if command.fen is not None else game.new(1, command.rules)
+    else:
+        from games.connect_four import CONNECT_FOUR
+
+        game, named = CONNECT_FOUR, (command.red, command.yellow)
+        start = game.new(1, command.rules)
+
+    best = best_bot(game)
+    specs = seat(named, best)
+    announce_compilation()
+    setting = Setting(adviser(specs, best), command.seed, command.delay, command.ascii)
+    TerminalGame(game, specs, start, Console(highlight=False), setting).play()
+    return 0
+
+
+def serve(command: Checkers) -> int:
+    """Be a Hub engine until the driver leaves."""
+    from agents.hub_engine import HubEngine
+    from agents.player import PlayerError, make_player
+    from games.checkers import CHECKERS
+
+    foreign = [name for name in ("black", "white", "fen", "rules") if getattr(command, name) is not None]
+    if not command.hub or foreign:
+        problem = f"--{foreign[0]} has no meaning with --hub" if foreign else "--bot needs --hub"
+        raise PlayerError(f"{problem}; as in play.py checkers --hub --bot material:depth=8")
+    player = make_player(command.bot or best_bot(CHECKERS), CHECKERS, command.seed)
+    try:
+        lines = (line.decode(errors="replace") for line in sys.stdin.buffer)
+        HubEngine(player, sys.stdout).run(lines)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        player.close()
+    return 0
+
+
+def best_bot(game: Game) -> str:
+    """Return the spec of the best bot whose files are here."""
+    from agents.player import find_model
+
+    *models, last = BOTS[game.name]
+    return next((spec for spec in models if find_model(spec) is not None), last)
+
+
+def seat(named: tuple[str | None, str | None], best: str) -> tuple[str, str]:
+    """Return who plays: a person against whoever is named, and the best against a person."""
+    from agents.terminal import HUMAN
+
+    first, second = named
+    if first is None:
+        first = best if second == HUMAN else HUMAN
+    if second is None:
+        second = best if first == HUMAN else HUMAN
+    return first, second
+
+
+def adviser(specs: tuple[str, str], best: str) -> str:
+    """Return the spec of who gives hints: the bot at the board where it searches, else the best."""
+    from agents.player import parse_spec
+
+    searching = [spec for spec in specs if parse_spec(spec).kind in ("alphabeta", "material", "lines")]
+    return searching[0] if searching else best
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -54,8 +54,8 @@ def output_size(size: int, kernel_size: int, stride: int, padding: int | Literal
     room = size - kernel_size + 2 * padding
     if room < 0 or room % stride:
         formula = f"({size} - {kernel_size} + 2*{padding})/{stride} + 1 = {room / stride + 1:g}"
-        reason = "the window is larger than its input" if room < 0 else "not whole"
-        raise SpecError(f"output size {formula}: {reason}")
+        reason = ": the window is larger than its input" if room < 0 else " is not whole"
+        raise SpecError(f"output size {formula}{reason}")
     return room // stride + 1
 
 
@@ -97,13 +97,17 @@ class Conv(_Windowed):
     stride: Count = 1
     padding: Padding = 0
     bias: bool = True  # a norm that follows makes it redundant
+    init: Literal["fan_in", "he"] = "fan_in"  # torch's own, or He's for deep trunks without norms
 
     def output_shape(self, shape: Shape) -> Shape:
         return (self.filters, *self._grid(shape))
 
     def build(self, shape: Shape) -> nn.Module:
         def make(padding: int) -> nn.Module:
-            return nn.Conv2d(shape[0], self.filters, self.size, self.stride, padding, bias=self.bias)
+            conv = nn.Conv2d(shape[0], self.filters, self.size, self.stride, padding, bias=self.bias)
+            if self.init == "he":
+                layers.he_normal_(conv.weight, conv.bias, shape[0] * self.size**2)
+            return conv
 
         return self._padded(make)
 

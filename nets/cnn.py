@@ -14,7 +14,7 @@ from nets.spec import SpecError
 class ReceptiveField(NamedTuple):
     """What one output of a layer sees of the trunk's input, in cells an axis."""
 
-    size: int | None  # None: all of it
+    size: int | None  # None: all of it, or a region that does not move with the output
     stride: int  # between the fields of two outputs side by side
 
 

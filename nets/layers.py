@@ -27,6 +27,13 @@ def _uniform(*shape: int, fan_in: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
 
+def he_normal_(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:
+    """Fill weights from N(0, 2 / fan_in) and biases with zero: deep ReLU nets keep their scale (He et al. 2015)."""
+    nn.init.normal_(weight, std=math.sqrt(2.0 / fan_in))
+    if bias is not None:
+        nn.init.zeros_(bias)
+
+
 class AbsTanh(nn.Module):
     """|tanh(x)|, the rectified sigmoid of Jarrett et al. 2009, section 2.1."""
 
@@ -138,9 +145,10 @@ class SymmetricConv2d(nn.Module):
         self.padding = padding
         orbits = torch.tensor(_orbits(_square_symmetries(kernel_size)), device="cpu")
         self.register_buffer("orbits", orbits, persistent=False)
-        fan_in = in_channels * kernel_size**2
-        self.weight = _uniform(out_channels, in_channels, int(orbits.max()) + 1, fan_in=fan_in)
-        self.bias = _uniform(out_channels, fan_in=fan_in)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, int(orbits.max()) + 1))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        # Neighbouring inputs are much alike: count the m cells that share a weight as one input m times as large.
+        he_normal_(self.weight, self.bias, in_channels * int(torch.bincount(orbits).square().sum()))
 
     def full_weight(self) -> Tensor:
         """Return the filters written out, [C_out, C_in, K, K]."""

@@ -114,7 +114,7 @@ def _maddison12(input_shape: MapShape | None) -> PolicyValueSpec:
     sizes = (5,) + (3,) * 11
     trunk: list[Block] = []
     for size in sizes:
-        trunk += [Conv(128, size, padding=size // 2, bias=False), PositionBias(), Relu()]
+        trunk += [Conv(128, size, padding=size // 2, bias=False, init="he"), PositionBias(), Relu()]
     policy = PointPolicySpec(size=3, num_outputs=2, position_bias=True)
     return PolicyValueSpec(input_shape or (36, 19, 19), tuple(trunk), policy=policy)
 
@@ -124,7 +124,7 @@ def _alphago13(input_shape: MapShape | None) -> PolicyValueSpec:
     sizes = (5,) + (3,) * 11
     trunk: list[Block] = []
     for size in sizes:
-        trunk += [Conv(192, size, padding=size // 2), Relu()]
+        trunk += [Conv(192, size, padding=size // 2, init="he"), Relu()]
     return PolicyValueSpec(input_shape or (48, 19, 19), tuple(trunk), policy=PointPolicySpec(position_bias=True))
 
 

@@ -116,12 +116,13 @@ def observe(state, planes):
 
 @njit
 def hash_key(state):
-    """Mix the 49 bits that name a position (a 1 above each column's top disc, the first player's discs below it).
+    """Mix a number that names the position, by steps that are one-to-one (splitmix64's): no two positions share a key.
 
-    Every step of the mixer (splitmix64's) is one-to-one: different positions never share a key.
+    A column of n discs adds 2**n - 1, its occupied cells, and up to as much again, the first player's among them: the
+    ranges of different n do not overlap, and none reaches the next column.
     """
     first = np.uint64(state.first)
-    key = (first | np.uint64(state.second)) + BOTTOM + first
+    key = (first | np.uint64(state.second)) + first
     key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return key ^ (key >> np.uint64(31))

@@ -42,7 +42,7 @@ class QHeadSpec(Spec):
     def build(self, shape: Shape) -> QHead:
         """Return a new head for a trunk's output of `shape`."""
         if self.distribution == "categorical" and (self.num_atoms < 2 or self.v_min >= self.v_max):
-            raise SpecError("q_head: a categorical distribution needs 2 atoms or more and v_min below v_max")
+            raise SpecError("a categorical distribution needs 2 atoms or more and v_min below v_max")
         return QHead(self, math.prod(shape))
 
 
@@ -106,7 +106,7 @@ class PointPolicySpec(Spec):
         """Return a new head for a trunk's output of `shape`."""
         channels, height, width = map_shape(shape)
         if self.size % 2 == 0:
-            raise SpecError(f"point_policy: size {self.size} is even, which gives no logit a point")
+            raise SpecError(f"size {self.size} is even, which gives no logit a point")
         return PointPolicy(self, channels, height, width)
 
     def any_size(self) -> bool:
@@ -222,7 +222,7 @@ class SymmetricPolicySpec(Spec):
         """Return a new head for a trunk's output of `shape`."""
         channels, height, width = map_shape(shape)
         if height != width:
-            raise SpecError(f"symmetric_policy: the board must be square, not {height}x{width}")
+            raise SpecError(f"the board must be square, not {height}x{width}")
         return SymmetricLinear(channels, height)
 
     def any_size(self) -> bool:

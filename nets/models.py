@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nets import anaconda_layout
-from nets.blocks import Block, Linear, Tanh, Windows
+from nets.blocks import Block, Linear, Shape, Tanh, Windows
 from nets.cnn import Trunk
-from nets.heads import OwnershipHeadSpec, PolicySpec, QHead, QHeadSpec, ScoreHeadSpec, ValueHeadSpec
+from nets.heads import OwnershipHeadSpec, PolicySpec, QHeadSpec, ScoreHeadSpec, ValueHeadSpec
 from nets.model_file import Header, ModelFileError, model_header, read_model_file, write_model_file
 from nets.spec import Count, Spec, SpecError, fit, to_json
 
+HeadT = TypeVar("HeadT", bound=nn.Module, covariant=True)
 MapShape = tuple[Count, Count, Count]  # channels, height, width
 
 
@@ -47,7 +48,7 @@ class QNetwork(nn.Module):
         super().__init__()
         self.spec = spec
         self.trunk = Trunk(spec.trunk, spec.input_shape)
-        self.head: QHead = spec.head.build(self.trunk.output_shape)
+        self.head = _build_head(spec.head, self.trunk.output_shape)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map frames [B, C, H, W], bytes or floats, to the head's output, [B, A] or [B, A, N]."""
@@ -57,6 +58,22 @@ class QNetwork(nn.Module):
     def q_values(self, frames: Tensor) -> Tensor:
         """Map frames [B, C, H, W] to expected returns [B, A]."""
         return self.head.q_values(self(frames))
+
+
+class _HeadSpec(Protocol[HeadT]):
+    """A head's specification."""
+
+    kind: ClassVar[str]
+
+    def build(self, shape: Shape) -> HeadT: ...
+
+
+def _build_head(spec: _HeadSpec[HeadT], shape: Shape) -> HeadT:
+    """Return a new head for a trunk's output of `shape`; SpecError names the head."""
+    try:
+        return spec.build(shape)
+    except SpecError as error:
+        raise SpecError(f"head ({spec.kind}): {error}") from None
 
 
 class PolicyValueOutput(NamedTuple):
@@ -93,10 +110,10 @@ class PolicyValueNet(nn.Module):
         self.spec = spec
         self.trunk = Trunk(spec.trunk, spec.input_shape)
         shape = self.trunk.output_shape
-        self.policy = spec.policy.build(shape) if spec.policy else None
-        self.value = spec.value.build(shape) if spec.value else None
-        self.ownership = spec.ownership.build(shape) if spec.ownership else None
-        self.score = spec.score.build(shape) if spec.score else None
+        self.policy = _build_head(spec.policy, shape) if spec.policy else None
+        self.value = _build_head(spec.value, shape) if spec.value else None
+        self.ownership = _build_head(spec.ownership, shape) if spec.ownership else None
+        self.score = _build_head(spec.score, shape) if spec.score else None
         heads_any_size = all(head is None or head.any_size() for head in (spec.policy, spec.value))
         self.any_size = self.trunk.any_size and heads_any_size
 

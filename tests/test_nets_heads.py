@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nets import heads
+from nets.blocks import GlobalPool
 from nets.models import PolicyValueNet, PolicyValueSpec, logits_of_mover
 from nets.spec import Spec, SpecError, fit, to_json
 
@@ -125,9 +126,22 @@ def test_the_symmetric_policy_needs_a_square() -> None:
         heads.SymmetricPolicySpec().build((2, 5, 6))
 
 
-def test_heads_on_features_that_are_no_map() -> None:
-    from nets.blocks import GlobalPool
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (heads.PointPolicySpec(2), "head (point_policy): size 2 is even, which gives no logit a point"),
+        (heads.SymmetricPolicySpec(), "head (symmetric_policy): the board must be square, not 5x6"),
+    ],
+)
+def test_a_head_that_does_not_fit_is_refused_in_one_line(policy: heads.PolicySpec, message: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        PolicyValueSpec((3, 5, 6), (), policy).build()
+    assert str(refused.value) == message
+    with pytest.raises(SpecError, match=r"head \(pooled_policy\): needs a map"):
+        PolicyValueSpec((3, 5, 6), (GlobalPool(),), heads.PooledPolicySpec()).build()
 
+
+def test_heads_on_features_that_are_no_map() -> None:
     spec = PolicyValueSpec(
         (3, 5, 6), (GlobalPool(),), heads.DensePolicySpec(7), heads.ValueHeadSpec(), score=heads.ScoreHeadSpec()
     )

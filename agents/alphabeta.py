@@ -1,8 +1,8 @@
 """Alpha-beta search over the contract of games/rules.py: iterative deepening, principal variation search, a
 transposition table, killer and history move ordering, quiescence over captures.
 
-Depth counts whole turns: a multi-jump costs one. Scores are integers from the mover's side (agents/evaluators.py); a win
-found n actions below the root scores WIN - n, so that shorter wins are preferred.
+Depth counts whole turns: a multi-jump costs one. Scores are integers from the mover's side (agents/evaluators.py); a
+win found n actions below the root scores WIN - n, so that shorter wins are preferred.
 No selective pruning: the result equals plain minimax of the same leaves.
 """
 
@@ -17,10 +17,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numba.extending import overload
 
 from agents.analysis import Analysis
 from agents.evaluators import MAX_SCORE, SCORE_UNIT, Evaluator, evaluate
-from games.compiled import lowest_bit, njit
+from games import checkers
+from games.compiled import NDArray, lowest_bit, njit
+from games.endgame.index import DRAW, NO_TABLES, UNKNOWN, outcome, probe, turns_left
 from games.rules import (
     Game,
     State,
@@ -75,6 +78,27 @@ def workspace_dtype(game: Game) -> np.dtype[Any]:
     )
 
 
+def known_result(entries: NDArray, state: State) -> int:
+    """Return what endgame tables say of a position (games/endgame); UNKNOWN for games without tables."""
+    return int(probe(entries, state)) if state.dtype.names == checkers.STATE.names else UNKNOWN
+
+
+@overload(known_result)
+def _known_result(entries, state):
+    if tuple(state.fields) == checkers.STATE.names:
+        return lambda entries, state: probe(entries, state)
+    return lambda entries, state: np.int64(UNKNOWN)
+
+
+@njit
+def table_score(result, level):
+    """Return the score of a tabled result that stands `level` actions below the root."""
+    if result == DRAW:
+        return np.int64(0)
+    distance = level + turns_left(result)
+    return np.int64(WIN - distance if outcome(result) > 0 else distance - WIN)
+
+
 @njit
 def list_actions(search, level, table_action):
     """List the level's legal actions with the priority each is tried by; return their number."""
@@ -102,7 +126,7 @@ def list_actions(search, level, table_action):
 
 @njit
 def take_best(search, level, first, count):
-    """Bring the action of highest priority among first .. count - 1 to `first`, keeping the others' order, and return it."""
+    """Bring the best action among first .. count - 1 to `first`, keeping the others' order, and return it."""
     actions, priorities = search.actions[level], search.priorities[level]
     best = first
     for i in range(first + 1, count):
@@ -161,11 +185,12 @@ def is_forced(mask):
 
 
 @njit
-def search_node(search, evaluator, table, level, depth, reserve, alpha, beta):
+def search_node(search, evaluator, table, entries, level, depth, reserve, alpha, beta):
     """Return the score of states[level] searched `depth` turns deep within the window (alpha, beta), fail-soft.
 
     Where the line would end on a pending capture, the turns in `reserve` are added once; captures are played out in
-    any case. All integers are int64. table is ENTRY[T], T a power of two, or of length 0 for none.
+    any case. All integers are int64. table is ENTRY[T], T a power of two, or of length 0 for none; entries are those of
+    the endgame tables or NO_TABLES.
     """
     search.nodes += 1
     if search.nodes & STOP_CHECK_MASK == 0 and search.node_limit != 0 and search.nodes >= search.node_limit:
@@ -179,6 +204,9 @@ def search_node(search, evaluator, table, level, depth, reserve, alpha, beta):
         any_legal |= mask[word]
     if any_legal == 0:
         return ended_score(state, level)
+    result = known_result(entries, state)
+    if result != UNKNOWN and level > 0:
+        return table_score(result, level)
     if level >= MAX_LEVEL:
         return evaluate(evaluator, state)
     if depth <= 0:
@@ -225,19 +253,23 @@ def search_node(search, evaluator, table, level, depth, reserve, alpha, beta):
         goes_on = to_play(search.states[level + 1]) == mover  # a multi-jump: same turn, same side
         if i == 0:
             if goes_on:
-                score = search_node(search, evaluator, table, level + 1, depth, reserve, raised, beta)
+                score = search_node(search, evaluator, table, entries, level + 1, depth, reserve, raised, beta)
             else:
-                score = -search_node(search, evaluator, table, level + 1, depth - 1, reserve, -beta, -raised)
+                score = -search_node(search, evaluator, table, entries, level + 1, depth - 1, reserve, -beta, -raised)
         else:
             if goes_on:
-                score = search_node(search, evaluator, table, level + 1, depth, reserve, raised, raised + 1)
+                score = search_node(search, evaluator, table, entries, level + 1, depth, reserve, raised, raised + 1)
             else:
-                score = -search_node(search, evaluator, table, level + 1, depth - 1, reserve, -raised - 1, -raised)
+                score = -search_node(
+                    search, evaluator, table, entries, level + 1, depth - 1, reserve, -raised - 1, -raised
+                )
             if raised < score < beta and search.stop == 0:
                 if goes_on:
-                    score = search_node(search, evaluator, table, level + 1, depth, reserve, raised, beta)
+                    score = search_node(search, evaluator, table, entries, level + 1, depth, reserve, raised, beta)
                 else:
-                    score = -search_node(search, evaluator, table, level + 1, depth - 1, reserve, -beta, -raised)
+                    score = -search_node(
+                        search, evaluator, table, entries, level + 1, depth - 1, reserve, -beta, -raised
+                    )
         if search.stop != 0:
             return best  # not used: the iteration is thrown away
         if score > best:
@@ -265,10 +297,12 @@ def search_node(search, evaluator, table, level, depth, reserve, alpha, beta):
 
 
 @njit
-def search_root(search, evaluator, table, depth):
+def search_root(search, evaluator, table, entries, depth):
     """Search states[0] to a depth with an open window; its principal variation is line[0]."""
     lowest, highest = np.int64(-INFINITE), np.int64(INFINITE)
-    return search_node(search, evaluator, table, np.int64(0), np.int64(depth), search.extension, lowest, highest)
+    return search_node(
+        search, evaluator, table, entries, np.int64(0), np.int64(depth), search.extension, lowest, highest
+    )
 
 
 @njit
@@ -309,11 +343,12 @@ def expected_return(score: int) -> float:
 class Searcher:
     """Iterative deepening with one evaluator and one transposition table, for one thread at a time."""
 
-    def __init__(self, game: Game, evaluator: Evaluator, table_bits: int = 20) -> None:
-        """table_bits: log2 of the table's entries of 24 bytes."""
+    def __init__(self, game: Game, evaluator: Evaluator, table_bits: int = 20, tables: NDArray = NO_TABLES) -> None:
+        """table_bits: log2 of the table's entries of 24 bytes. tables: entries of games.endgame's tables."""
         self.game = game
         self._evaluator = np.array([evaluator], evaluator.dtype)[0]  # a copy: evaluators hold scratch
         self._table = np.zeros(1 << table_bits, ENTRY)
+        self._entries = tables
         self._search = np.zeros(1, workspace_dtype(game))[0]
         self.clear()
 
@@ -329,7 +364,10 @@ class Searcher:
     def search(
         self, state: State, limits: SearchLimits, on_iteration: Callable[[Analysis], None] | None = None
     ) -> Analysis:
-        """Return the best action found; precondition: the game is not over. on_iteration hears of each depth completed."""
+        """Return the best action found; on_iteration hears of each depth completed.
+
+        Precondition: the game is not over.
+        """
         search, start = self._search, time.perf_counter()
         search.states[0] = state
         search.stop, search.nodes, search.node_limit = 0, 0, limits.nodes
@@ -342,7 +380,7 @@ class Searcher:
             alarm.start()
         try:
             for depth in range(1, min(limits.depth, MAX_DEPTH) + 1):
-                score = int(search_root(search, self._evaluator, self._table, depth))
+                score = int(search_root(search, self._evaluator, self._table, self._entries, depth))
                 if search.stop and depth > 1:
                     break
                 best = self._analysis(state, score, depth, time.perf_counter() - start)

@@ -1,7 +1,7 @@
 """Games between evaluators, played inside kernels: what evolution and its control matches spend their time on.
 
-Threads, not processes: the kernels release the GIL, share the population's memory and need no start-up. The outcome of a
-game depends on its two evaluators, its starting position and its seed alone, never on the number of threads.
+Threads, not processes: the kernels release the GIL, share the population's memory and need no start-up. The outcome of
+a game depends on its two evaluators, its starting position and its seed alone, never on the number of threads.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from agents.alphabeta import ENTRY, NO_ACTION, clear_search, clear_table, search_root, workspace_dtype
 from games.compiled import NDArray, count_bits, lowest_bit, njit
+from games.endgame.index import NO_TABLES
 from games.rules import Game, States, apply, legal_mask, returns, to_play
-
 
 TABLE_BITS = 13  # log2 of a player's table entries: 200 KB, so that a game's tables stay in the processor's cache
 
@@ -42,7 +42,7 @@ def random_action(mask):
     total = np.int64(0)
     for word in range(mask.size):
         total += count_bits(mask[word])
-    skip = np.random.randint(total)
+    skip = np.random.randint(total)  # noqa: NPY002  # the generator that numba compiles
     for word in range(mask.size):
         bits = mask[word]
         while bits != 0:
@@ -60,7 +60,7 @@ def play_game(search, tables, position, first, second, depths, seed):
     first and second are evaluator records, depths int64[2] in turns, tables ENTRY[2, T]: one a player, since each holds
     the scores of one evaluator. Kept from move to move, they save four fifths of the time where kings move to and fro.
     """
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
     clear_search(search)
     clear_table(tables[0])
     clear_table(tables[1])
@@ -80,9 +80,9 @@ def play_game(search, tables, position, first, second, depths, seed):
             else:
                 search.states[0] = position[0]
                 if player == 0:
-                    search_root(search, first, tables[0], depths[0])
+                    search_root(search, first, tables[0], NO_TABLES, depths[0])
                 else:
-                    search_root(search, second, tables[1], depths[1])
+                    search_root(search, second, tables[1], NO_TABLES, depths[1])
                 action = np.int64(search.line[0, 0])
         apply(position[0], action)
 

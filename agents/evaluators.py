@@ -134,7 +134,7 @@ def list_pieces(net, count, squares, turn, code):
 
 @njit
 def anaconda_sum(net, state):
-    """Return what enters the output node's tanh, for the mover; the board is turned so that the mover's men go down it."""
+    """Return what enters the output node's tanh, for the mover, who sees the board with the own men going down it."""
     black, white, kings = np.uint64(state.black), np.uint64(state.white), np.uint64(state.kings)
     is_white = state.to_play == checkers.WHITE
     own, enemy = (white, black) if is_white else (black, white)
@@ -204,7 +204,7 @@ def evaluate_lines(evaluator, state):
     return as_score(np.float32(mover - other) * evaluator.line_value)
 
 
-_EVALUATORS = {
+_EVALUATORS: dict[tuple[str, ...] | None, Any] = {
     MATERIAL.names: evaluate_material,
     LINES.names: evaluate_lines,
     ANACONDA.names: evaluate_anaconda,
@@ -224,7 +224,7 @@ overload(evaluate)(lambda evaluator, state: _EVALUATORS[tuple(evaluator.fields)]
 
 
 def load_evaluator(path: str | Path) -> Evaluator:
-    """Return the Anaconda evaluator in a model file; ModelFileError where the file is damaged or holds another network."""
+    """Return the Anaconda evaluator in a model file; ModelFileError where it is damaged or holds another network."""
     tensors, header = read_model_file(path)
     architecture = header.get("architecture", {}).get("preset")
     if architecture != "anaconda":
@@ -236,7 +236,7 @@ def save_evaluator(
     path: str | Path, weights: NDArray, king_value: float, training: Mapping[str, Any], rules_version: int
 ) -> None:
     """Write flat Anaconda weights float32[5046] and K to a model file, with the configuration they came from."""
-    tensors = {"weights": weights.astype(np.float32), "king_value": np.float32(king_value)}
+    tensors = {"weights": weights.astype(np.float32), "king_value": np.array(king_value, np.float32)}
     header = model_header(
         {"kind": "board_evaluator", "preset": "anaconda"},
         game="checkers",

@@ -157,7 +157,7 @@ def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSign
     ) as bar:
         task = bar.add_task("", total=config.generations, completed=done, shown="")
         control, begun = "", time.perf_counter()
-        for state, progress in evolve(config, state, done, arena):
+        for state, progress in evolve(config, state, done, arena):  # noqa: B020  # the state of the loop
             generation = progress.generation
             seconds = time.perf_counter() - begun
             values = dataclasses.asdict(progress)
@@ -167,9 +167,7 @@ def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSign
                 control = f"vs material {values['control']:.0%}"
             run.log(generation, **values)
             run.log_timing(generation, seconds=seconds, games_per_second=progress.games / seconds)
-            shown = (
-                f"best {progress.best:+.2f}  mean {progress.mean:+.2f}  {progress.games / seconds:.0f} games/s  {control}"
-            )
+            shown = f"best {progress.best:+.2f}  mean {progress.mean:+.2f}  {progress.games / seconds:.0f} games/s  {control}"
             bar.update(task, completed=generation, shown=shown)
             if not console.is_terminal and "control" in values:
                 console.print(f"generation {generation}/{config.generations}  {shown}", highlight=False)

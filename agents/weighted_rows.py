@@ -51,7 +51,9 @@ def _sum_rows(typing_context: Any, out: Any, bias: Any, weights: Any, rows: Any,
         def constant(number: int) -> Any:
             return ir.Constant(int64, number)
 
-        sums = [[alloca_once(builder, vector) for _ in range(vectors)] for _ in range(UNROLL)]  # LLVM makes them registers
+        sums = [
+            [alloca_once(builder, vector) for _ in range(vectors)] for _ in range(UNROLL)
+        ]  # LLVM makes them registers
         for v in range(vectors):
             builder.store(builder.load(vector_at(bias_data, constant(v * LANES)), align=4, typ=vector), sums[0][v])
             for u in range(1, UNROLL):
@@ -84,6 +86,8 @@ def _sum_rows(typing_context: Any, out: Any, bias: Any, weights: Any, rows: Any,
 
 overload(sum_rows)(
     lambda out, bias, weights, rows, scales, count: (
-        lambda out, bias, weights, rows, scales, count: _sum_rows(out, bias, weights, rows, scales, np.int64(count))
+        lambda out, bias, weights, rows, scales, count: _sum_rows(  # type: ignore[call-arg]
+            out, bias, weights, rows, scales, np.int64(count)
+        )
     )
 )

@@ -1,7 +1,7 @@
 """English draughts (checkers) by the rules of the World Checkers and Draughts Federation.
 
 Squares are numbered 1-32 from Black's side, four a row, as in every record of the game; here they are bits 0-31 (square
-minus one). Row 0 is Black's king row's far side: Black starts on rows 0-2, moves first and moves down (to higher numbers).
+minus one). Black starts on rows 0-2, moves first, and moves down the board, to higher numbers.
 
 An action is one step or one jump of one piece: `direction * 32 + square` with A = 128. A multi-jump is a sequence of
 actions by the same player; `ply` counts whole turns. Captures are forced, any route may be chosen, and a man that
@@ -49,7 +49,7 @@ RULE_SETS = {
     "endless": {"man_moves_count": 1, "quiet_limit": 0, "ply_limit": 0, "repeat_limit": 0},
 }
 
-# --- geometry: directions 0 down-left, 1 down-right, 2 up-left, 3 up-right; Black's men use 0 and 1 --------------------
+# --- geometry: directions 0 down-left, 1 down-right, 2 up-left, 3 up-right; Black's men use 0 and 1 ------------------
 
 
 def _square_at(row: int, column: int) -> int:
@@ -116,7 +116,7 @@ def can_jump(direction, enemy, empty):
 
 @njit
 def sides(state):
-    """Return the mover's pieces, those that may move down, those that may move up, the enemy's, and the empty squares."""
+    """Return the mover's pieces, which of them move down and which up, the enemy's pieces, and the empty squares."""
     black, white, kings = np.uint64(state.black), np.uint64(state.white), np.uint64(state.kings)
     empty = ~(black | white) & FULL
     if state.to_play == BLACK:
@@ -221,7 +221,8 @@ def end_turn(state, irreversible):
         key = hash_key(state)
         repeats = 0
         for earlier in range(quiet_plies % 2, quiet_plies, 2):
-            repeats += state.history[earlier] == key
+            if state.history[earlier] == key:
+                repeats += 1
         state.history[quiet_plies] = key
         state.repeats = np.uint8(repeats)
 
@@ -265,7 +266,7 @@ def is_quiet(state):
 @njit
 def cannot_move(state):
     """Say whether the mover has neither a step nor a jump."""
-    _, down, up, enemy, empty = sides(state)
+    _, down, up, _, empty = sides(state)
     steps = (down & (can_step(0, empty) | can_step(1, empty))) | (up & (can_step(2, empty) | can_step(3, empty)))
     if steps != 0:
         return False
@@ -292,7 +293,7 @@ def to_play(state):
 
 @njit
 def observe(state, planes):
-    """Planes: own men, own kings, enemy men, enemy kings, the piece that must jump on, White to move, quiet plies / 100."""
+    """Planes: own men, own kings, enemy men, enemy kings, piece that must jump on, White to move, quiet plies / 100."""
     planes[:] = np.float32(0.0)
     own, _, _, enemy, _ = sides(state)
     kings = np.uint64(state.kings)
@@ -308,10 +309,10 @@ def observe(state, planes):
         row = np.int64(state.jumper) // 4
         planes[4, row, 2 * (np.int64(state.jumper) % 4) + (row + 1) % 2] = np.float32(1.0)
     planes[5] = np.float32(state.to_play)
-    planes[6] = np.float32(state.quiet_plies) / np.float32(100.0)
+    planes[6] = min(np.float32(state.quiet_plies) / np.float32(100.0), np.float32(1.0))
 
 
-# --- what programs ask of checkers beyond the contract -----------------------------------------------------------------
+# --- what programs ask of checkers beyond the contract --------------------------------------------------------------
 
 
 @njit

@@ -78,7 +78,7 @@ def _last_used(folder: Path) -> float:
 
 
 CACHE_FOLDER = _open_cache()
-numba.config.CACHE_DIR = str(CACHE_FOLDER)
+numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined]  # set by numba at run time
 
 
 NDArray = np.ndarray[Any, Any]
@@ -87,10 +87,11 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 def njit(function: Kernel) -> Kernel:
     """Compile a kernel: nopython, cached on disk, releasing the GIL so that games run in parallel threads."""
-    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled  # type: ignore[no-any-return]
 
 
-class _Announcer(event.Listener):  # type: ignore[misc]
+class _Announcer(event.Listener):
     """Says once, on stderr, that kernels are being compiled; a cached kernel triggers nothing."""
 
     def __init__(self) -> None:
@@ -113,7 +114,7 @@ def announce_compilation() -> None:
 # --- bit operations -------------------------------------------------------------------------------------------------
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def _popcount(typing_context: Any, word: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
@@ -121,7 +122,7 @@ def _popcount(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), codegen
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def _trailing_zeros(typing_context: Any, word: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], cgutils.true_bit)
@@ -129,16 +130,16 @@ def _trailing_zeros(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), codegen
 
 
-def count_bits(word: int) -> int:
+def count_bits(word: Any) -> int:
     """Return how many bits of a uint64 are set."""
     return int(word).bit_count()
 
 
-def lowest_bit(word: int) -> int:
+def lowest_bit(word: Any) -> int:
     """Return the index of the lowest set bit of a uint64; precondition: word is not 0."""
     return (int(word) & -int(word)).bit_length() - 1
 
 
 # numba compares the argument names of an overload with its implementation's, annotations included: none here.
-overload(count_bits)(lambda word: lambda word: np.int64(_popcount(np.uint64(word))))
-overload(lowest_bit)(lambda word: lambda word: np.int64(_trailing_zeros(np.uint64(word))))
+overload(count_bits)(lambda word: lambda word: np.int64(_popcount(np.uint64(word))))  # type: ignore[call-arg]
+overload(lowest_bit)(lambda word: lambda word: np.int64(_trailing_zeros(np.uint64(word))))  # type: ignore[call-arg]

@@ -41,7 +41,7 @@ def apply(state: State, action: int) -> None:
 
 
 def legal_mask(state: State, mask: np.ndarray[Any, Any]) -> None:
-    """Write the legal actions as bits, uint64[W]: bit a % 64 of word a // 64; all zero exactly when the game is over."""
+    """Write the legal actions, uint64[W]: bit a % 64 of word a // 64; all zero exactly when the game is over."""
     _functions(state)["legal_mask"](state, mask)
 
 
@@ -131,7 +131,7 @@ def register(game: Game) -> Game:
     fields = tuple(game.dtype.names or ())
     if fields in _GAMES_BY_FIELDS:
         other = _GAMES_BY_FIELDS[fields].name
-        raise GameError(f"game {game.name!r} has the same field names as {other!r}: rename one, kernels tell games by them")
+        raise GameError(f"game {game.name!r} has the field names of {other!r}, by which kernels tell games: rename one")
     missing = [name for name in CONTRACT if name not in game.functions]
     if missing:
         raise GameError(f"game {game.name!r} lacks the function {missing[0]!r} of the contract")

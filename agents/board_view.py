@@ -14,7 +14,7 @@ from games.render import EMPTY, KING, PIECE, board_cells
 from games.rules import State, game_of
 
 TALL_CELL, FLAT_CELL = 6, 4  # columns of one square when it is two lines high, and one
-PANEL_GAP = 2
+PANEL_GAP = 1
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class View:
 
 def view_of(console: Console, ascii_only: bool, flipped: bool) -> View:
     """Return the best view for a terminal."""
-    colour = console.color_system is not None
+    colour = console.color_system is not None and not console.no_color
     unicode = not ascii_only and console.encoding.startswith("utf")
     room = console.height >= 22 and console.width >= 76
     return View(colour, unicode, tall=colour and unicode and room, flipped=flipped)

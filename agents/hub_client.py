@@ -23,7 +23,7 @@ from typing import IO
 
 from agents.analysis import Analysis
 from agents.hub import FRAMES, VARIANT, HubError, format_line, move_name, parse_line, parse_move, position_name, shorten
-from agents.player import PlayerError, PlayerTimeoutError, Progress
+from agents.player import IllegalMoveError, PlayerError, PlayerTimeoutError, Progress
 from games.checkers import NO_JUMPER
 from games.notation import Turn, legal_turns, play_turn
 from games.rules import State, States, apply, hash_key, to_play
@@ -134,7 +134,7 @@ class HubPlayer:
         try:
             turn = parse_move(state, move)
         except HubError as error:
-            raise self._error(f"answered: {error}") from None
+            raise IllegalMoveError(str(self._error(f"answered: {error}"))) from None
         after = state.copy()
         play_turn(after, turn)
         self._lines[_key(after)] = Line(line.start, (*line.moves, move_name(state, turn)), after)

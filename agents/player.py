@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,8 +25,10 @@ from games.rules import Game, State, States
 
 if TYPE_CHECKING:
     from agents.alphabeta import Searcher, SearchLimits
+    from games.endgame import Entries
 
 DEFAULT_DEPTH = 8  # whole turns, where a spec sets no limit
+DEFAULT_ENDGAME = 4  # pieces that endgame tables are asked for; tables up to here are made on first use, in seconds
 FORCED_DEPTH = 2  # whole turns, where there is nothing to choose
 MODEL_FILE = "model.safetensors"  # what a model's folder and a run's directory call it
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -39,6 +42,10 @@ class PlayerError(ValueError):
 
 class PlayerTimeoutError(PlayerError, TimeoutError):
     """A player that did not answer in time."""
+
+
+class IllegalMoveError(PlayerError):
+    """A player that answered with a move that is not legal."""
 
 
 class Player(Protocol):
@@ -92,12 +99,16 @@ SEARCH_OPTIONS: Mapping[str, Option] = {
     **LIMITS,
     "table": Option(int, 10, 28),  # log2 of the entries of the transposition table
 }
+CHECKERS_OPTIONS: Mapping[str, Option] = {
+    **SEARCH_OPTIONS,
+    "endgame": Option(int, 0, 6),  # pieces up to which endgame tables are asked, 0 for none
+}
 PLAYERS: Mapping[str, Mapping[str, Option]] = {
     "human": {},
     "random": {},
-    "material": SEARCH_OPTIONS,
+    "material": CHECKERS_OPTIONS,
     "lines": SEARCH_OPTIONS,
-    "alphabeta": {"model": Option(str), **SEARCH_OPTIONS},
+    "alphabeta": {"model": Option(str), **CHECKERS_OPTIONS},
     "hub": {**LIMITS, "frame": Option(str, choices=("rotated", "plain"))},  # see agents/hub.py
 }
 GAME_OF = {"material": "checkers", "lines": "connect_four", "hub": "checkers"}  # players of one game only
@@ -189,7 +200,7 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
         return _make_alphabeta(spec, parsed, game, on_progress)
     except PlayerError:
         raise
-    except ValueError as error:  # a damaged model file, a model of another game
+    except ValueError as error:  # a damaged model file, endgame tables that cannot be had
         raise PlayerError(f"player {spec!r}: {error}") from error
 
 
@@ -199,11 +210,7 @@ def _make_alphabeta(spec: str, parsed: PlayerSpec, game: Game, on_progress: Prog
     if parsed.kind == "alphabeta":
         if "model" not in options:
             raise PlayerError(f"player {spec!r}: which model? As in alphabeta:model=models/checkers-anaconda,depth=8")
-        path = str(options.pop("model"))
-        file = find_model(path)
-        if file is None:
-            near = _near(path, PLAYERS)
-            raise PlayerError(f"player {spec!r}: no player and no model file or folder{near}; there are: {EXAMPLES}")
+        file = _model_for(game, spec, str(options.pop("model")))
 
     from agents import evaluators
     from agents.alphabeta import Searcher, SearchLimits
@@ -212,9 +219,43 @@ def _make_alphabeta(spec: str, parsed: PlayerSpec, game: Game, on_progress: Prog
         evaluator = evaluators.load_evaluator(file)
     else:
         evaluator = evaluators.material() if parsed.kind == "material" else evaluators.lines()
-    table_bits = {"table_bits": int(options.pop("table"))} if "table" in options else {}
+    extras: dict[str, Any] = {"table_bits": int(options.pop("table"))} if "table" in options else {}
+    pieces = int(options.pop("endgame", DEFAULT_ENDGAME if game.name == "checkers" else 0))
+    if pieces:
+        extras["tables"] = _endgame_tables(pieces)
     limits = SearchLimits(**(options or {"depth": DEFAULT_DEPTH}))  # type: ignore[arg-type]  # Option saw to the types
-    return AlphaBetaPlayer(spec, game, Searcher(game, evaluator, **table_bits), limits, on_progress)
+    return AlphaBetaPlayer(spec, game, Searcher(game, evaluator, **extras), limits, on_progress)
+
+
+def _model_for(game: Game, spec: str, path: str) -> Path:
+    """Return the model file that a spec names; PlayerError where there is none or it is of another game."""
+    file = find_model(path)
+    if file is None:
+        raise PlayerError(
+            f"player {spec!r}: no player and no model file or folder{_near(path, PLAYERS)}; there are: {EXAMPLES}"
+        )
+    from nets.model_file import read_header
+
+    header = read_header(file)
+    if header.get("game") != game.name:
+        raise PlayerError(f"player {spec!r}: {file} was made for {header.get('game')}, not for {game.name}")
+    if header.get("rules_version") != game.version:
+        raise PlayerError(
+            f"player {spec!r}: {file} was made for version {header.get('rules_version')} of the rules of {game.name}, "
+            f"which are at version {game.version}"
+        )
+    return file
+
+
+def _endgame_tables(pieces: int) -> Entries:
+    """Return checkers' endgame tables; small ones are made where they are not stored."""
+    from games.endgame import load_or_build, tables_path
+
+    if not tables_path(pieces).exists():
+        if pieces > DEFAULT_ENDGAME:
+            raise PlayerError(f"endgame={pieces}: make these tables first: python -m games.endgame --pieces {pieces}")
+        print(f"making the endgame tables for {pieces} pieces, once: some seconds ...", file=sys.stderr, flush=True)
+    return load_or_build(pieces).entries
 
 
 def _near(word: str, known: Mapping[str, object]) -> str:

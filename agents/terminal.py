@@ -18,7 +18,7 @@ from rich.text import Text
 from agents.analysis import Analysis
 from agents.board_view import FACES, beside, board_lines, view_of
 from agents.match import ending
-from agents.player import AlphaBetaPlayer, Player, PlayerError, make_player
+from agents.player import AlphaBetaPlayer, IllegalMoveError, Player, make_player
 from games.notation import NotationError, Turn, legal_turns, parse_turn, play_turn, turn_name
 from games.pdn import PdnError, PdnGame, fen_name, write_game
 from games.rules import Game, State, States, apply, is_over, returns, to_play
@@ -87,6 +87,8 @@ class TerminalGame:
         """Play until the game is over and nobody has more to say; PlayerError where a bot fails."""
         try:
             self._draw()
+            if HUMAN in self._specs:
+                self._say(f"Type a move, such as {self._example()}, or help.")
             while not self._has_left:
                 over = self._outcome() is not None
                 if over and HUMAN not in self._specs:
@@ -134,13 +136,13 @@ class TerminalGame:
         while not turn or (to_play(states[0]) == to_play(start) and not is_over(states[0])):
             analysis = self._think(player, states, side)
             if analysis.action not in self._game.legal_actions(states[0]):
-                raise PlayerError(f"player {player.name!r} made an illegal move (action {analysis.action})")
+                raise IllegalMoveError(f"player {player.name!r} made an illegal move (action {analysis.action})")
             first = first or analysis
             turn = (*turn, analysis.action)
             apply(states[0], analysis.action)
         self._push(turn)
         assert first is not None
-        self._said = f"{side}: {self._names[-1]}, {self._summary(first)}"
+        self._said = f"{side}: {self._summary(first)}" if first.value is not None else ""
         self._draw()
         if HUMAN not in self._specs:
             time.sleep(self._setting.delay)
@@ -182,18 +184,20 @@ class TerminalGame:
         prompt = "game over (undo, save FILE, quit)> " if over else f"{self._sides[to_play(self._state)]} to move> "
         text = input(prompt).strip()
         command, _, argument = text.partition(" ")
-        if not text:
-            self._draw()
-        elif command.lower() in self._commands:
+        if self._console.is_terminal or not text:
+            self._draw()  # so that the board stays in sight, with the answer below it
+        if command.lower() in self._commands:
             self._commands[command.lower()][0](argument.strip())
-        else:
+        elif over and text:
+            self._say("the game is over; undo takes the last turn back")
+        elif text:
             try:
                 turn = parse_turn(self._state, text)
             except NotationError as error:
                 self._say(f"{error} (help lists the commands)")
-                return
-            self._push(turn)
-            self._draw()
+            else:
+                self._push(turn)
+                self._draw()
 
     def _outcome(self) -> tuple[float, str] | None:
         """Return the result for player 0 and its reason, None while the game goes on."""
@@ -208,6 +212,10 @@ class TerminalGame:
         return result, REASONS.get(code, code).format(**fields)
 
     # --- commands ---------------------------------------------------------------------------------------------------
+
+    def _example(self) -> str:
+        turns = legal_turns(self._state)
+        return turn_name(self._state, turns[0]) if turns else "11-15"
 
     def _help(self, argument: str) -> None:
         is_checkers = self._game.name == "checkers"
@@ -329,6 +337,9 @@ class TerminalGame:
             self._console.clear()
         board = board_lines(self._state, before, view)
         self._console.print(beside(board, self._panel(), self._console.width))
+        outcome = self._outcome()
+        if outcome is not None:
+            self._say(f"{self._winner(outcome[0])}: {outcome[1]}")
 
     def _panel(self) -> list[Text]:
         """Return what stands beside the board: who plays, the last turns, who is to move or has won."""
@@ -346,12 +357,14 @@ class TerminalGame:
         if outcome is None:
             lines.append(Text(f"{self._sides[to_play(self._state)]} to move", style="bold"))
         else:
-            winner = "Drawn" if outcome[0] == 0 else f"{self._sides[0 if outcome[0] > 0 else 1]} wins"
-            lines.append(Text(f"{winner}: {outcome[1]}", style="bold"))
+            lines.append(Text(self._winner(outcome[0]), style="bold"))
         return lines
 
+    def _winner(self, result: float) -> str:
+        return "Drawn" if result == 0 else f"{self._sides[0 if result > 0 else 1]} wins"
+
     def _summary(self, analysis: Analysis) -> str:
-        depth = f", {analysis.depth} turns deep" if analysis.depth else ""
+        depth = f", depth {analysis.depth}" if analysis.depth else ""
         return self._verdict(analysis.value) + depth
 
     def _verdict(self, value: float | None) -> str:

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from agents import player as players
+from agents.evaluators import save_evaluator
 from agents.player import PlayerError, PlayerSpec, find_model, make_player, parse_spec
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
+from games.pdn import parse_fen
 from games.rules import Game, apply, is_over
+from nets.model_file import model_header, write_model_file
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,7 @@ def test_parse_spec(text: str, kind: str, options: dict[str, object]) -> None:
         ("random:seed=3", "random takes none"),
         (
             "material:dept=4",
-            "no option 'dept=4' (did you mean depth?); material takes depth=, nodes=, seconds=, table=",
+            "no option 'dept=4' (did you mean depth?); material takes depth=, nodes=, seconds=, table=, endgame=",
         ),
         ("material:depth", "no option 'depth'"),
         ("material:", "no option ''"),
@@ -128,3 +131,83 @@ def test_random_player_draws_evenly() -> None:
     counts = np.bincount(actions, minlength=CHECKERS.num_actions)
     legal = CHECKERS.legal_actions(CHECKERS.new(1)[0])
     assert counts[legal].min() > 60 and counts.sum() == counts[legal].sum()
+
+
+# --- alpha-beta players ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A run's folder with an evaluator of random weights."""
+    weights = np.random.default_rng(7).normal(0, 0.1, 5046)
+    save_evaluator(tmp_path / "model.safetensors", weights, 1.5, training={}, rules_version=CHECKERS.version)
+    return tmp_path
+
+
+def test_a_bare_folder_is_a_player(model: Path) -> None:
+    start = CHECKERS.new(1)
+    bare = make_player(str(model), CHECKERS).act(start)[0]
+    named = make_player(f"alphabeta:model={model / 'model.safetensors'},depth=8", CHECKERS).act(start)[0]
+    assert bare.depth == 8 and bare.value is not None
+    assert (bare.action, bare.value, bare.principal_variation) == (named.action, named.value, named.principal_variation)
+    assert bare.principal_variation[0] == bare.action
+
+
+def test_limits_are_kept() -> None:
+    start = CHECKERS.new(1)
+    assert make_player("material:depth=3,endgame=0", CHECKERS).act(start)[0].depth == 3
+    few = make_player("material:nodes=2000,endgame=0", CHECKERS).act(start)[0]
+    assert few.nodes < 10_000 and few.depth > 1
+
+
+def test_a_game_does_not_depend_on_the_game_before() -> None:
+    player = make_player("material:depth=5,endgame=0,table=12", CHECKERS)
+
+    def game() -> list[tuple[int, float | None, int]]:
+        player.new_game()
+        states = CHECKERS.new(1)
+        seen = []
+        for _ in range(12):
+            analysis = player.act(states)[0]
+            seen.append((analysis.action, analysis.value, analysis.nodes))
+            apply(states[0], analysis.action)
+        return seen
+
+    assert game() == game()
+
+
+def test_endgame_tables_are_used(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYFIELD_TABLES", str(tmp_path))
+    states = parse_fen("B:WK1,K2:BK15,K18,K22")
+    with_tables = make_player("material:depth=1,endgame=3", CHECKERS)
+    assert "endgame tables for 3 pieces" in capsys.readouterr().err
+    ahead = parse_fen("B:WK5:BK15,K18")
+    assert with_tables.act(ahead)[0].value == 1.0, "two kings against one are won"
+    assert abs(make_player("material:depth=1,endgame=0", CHECKERS).act(ahead)[0].value or 0.0) < 1.0
+    assert with_tables.act(states)[0].value is not None
+    with pytest.raises(PlayerError, match=r"games\.endgame --pieces 6"):
+        make_player("material:endgame=6", CHECKERS)
+
+
+@pytest.mark.parametrize(
+    ("game", "version", "damage", "expected"),
+    [
+        ("connect_four", 1, False, "was made for connect_four, not for checkers"),
+        ("checkers", CHECKERS.version + 1, False, "of the rules of checkers, which are at version"),
+        ("checkers", CHECKERS.version, True, "do not match its hash"),
+    ],
+)
+def test_unfit_models_are_refused(tmp_path: Path, game: str, version: int, damage: bool, expected: str) -> None:
+    file = tmp_path / "model.safetensors"
+    tensors = {"weights": np.zeros(5046, np.float32), "king_value": np.float32(2.0)}
+    architecture = {"kind": "board_evaluator", "preset": "anaconda"}
+    write_model_file(file, tensors, model_header(architecture, game=game, rules_version=version, training={}))
+    if damage:
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+    with pytest.raises(PlayerError) as caught:
+        make_player(str(file), CHECKERS)
+    assert expected in str(caught.value) and "\n" not in str(caught.value)

@@ -155,6 +155,14 @@ def test_what_the_format_cannot_hold_is_refused_and_nothing_is_lost(path: Path) 
         assert path.read_bytes() == before
 
 
+def test_a_reader_of_the_old_file_is_not_disturbed_by_a_write(path: Path) -> None:
+    before = path.read_bytes()
+    with path.open("rb") as old:
+        write_model_file(path, {}, {})
+        assert old.read() == before
+    assert path.read_bytes() != before
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = path.read_bytes()
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nets import augment, layers
 from nets.losses import euclidean, masked_logits, sigmoid_cross_entropy, softmax_cross_entropy
 from nets.presets import preset
-from nets.regularisers import EarlyStopping, constrain_norms, penalised_weights, penalty
+from nets.regularisers import EarlyStopping, RegulariserConfig, constrain_norms, penalised_weights, penalty
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +160,14 @@ def test_regularisers_know_every_preset() -> None:
         model = preset(name, shape).build()
         constrain_norms(model, 0.1)
         assert penalty(model, l1=1.0, l2=1.0).item() > 0
+
+
+def test_a_regulariser_out_of_range_is_refused() -> None:
+    RegulariserConfig()
+    RegulariserConfig(l1=1e-5, l2=1e-4, max_norm=3.0, patience=5)
+    for options in ({"l1": -1.0}, {"l2": math.nan}, {"max_norm": 0.0}, {"patience": 0}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} must be at least"):
+            RegulariserConfig(**options)  # type: ignore[arg-type]
 
 
 def test_early_stopping() -> None:

@@ -222,8 +222,8 @@ def _reachable(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _tilted(frequencies: Floats, scores: Floats, mean: float) -> Floats:
     """Return the probabilities with this mean score under which the frequencies are likeliest.
 
-    They are frequency / (1 + t (score - mean)) with the t that makes them sum to 1 (Owen, Biometrika 75, 1988), found by
-    bisection among the t that leave every probability positive.
+    They are frequency / (1 + t (score - mean)) with the t that makes them sum to 1 (Owen, Biometrika 75, 1988), found
+    by bisection among the t that leave every probability positive.
     """
     away = scores - mean
     low, high = -1 / away.max(), -1 / away.min()

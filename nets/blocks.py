@@ -252,8 +252,7 @@ class GlobalPool(BlockSpec):
 
 @dataclass(frozen=True)
 class RoiPool(BlockSpec):
-    """Max-pool fixed regions, each (top, left, bottom, right), to `output_size` cells an axis (Girshick
-    2015).
+    """Max-pool fixed regions, each (top, left, bottom, right), to `output_size` cells an axis (Girshick 2015).
 
     One region that is the whole map makes this adaptive max pooling.
     """

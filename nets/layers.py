@@ -1,6 +1,7 @@
 """Layers that torch lacks: unshared and tied weights, noise, DropConnect, norms and residual blocks.
 
-Shapes: B batch, C channels, H height, W width, K window size.
+Shapes: B batch, C channels, H height, W width, K window size. Index buffers are made on the CPU by name: they hold data
+even where a layer is made on the meta device, and follow the layer wherever it is moved.
 """
 
 from __future__ import annotations
@@ -43,8 +44,7 @@ class AbsTanh(nn.Module):
 
 
 class BorderPlane(nn.Module):
-    """Pad a map with zeros and append a plane that is one on the padding: the network sees where the board
-    ends.
+    """Pad a map with zeros and append a plane that is one on the padding, to show where the board ends.
 
     Clark & Storkey 2014 encode the edge so for their first convolution.
     """
@@ -223,8 +223,7 @@ class DropConnectLinear(nn.Linear):
 
 
 class NoisyLinear(nn.Module):
-    """A linear layer with learned Gaussian noise on its weights, factorised (Fortunato et al. 2018, section
-    3).
+    """A linear layer with learned Gaussian noise on its weights, factorised (Fortunato et al. 2018, section 3).
 
     Every forward pass in training mode draws new noise, shared by the batch; evaluation uses the means.
     """
@@ -271,8 +270,7 @@ def make_norm(kind: NormType | BlockNorm, channels: int) -> nn.Module:
     """Return a norm for maps [B, C, H, W] of any height and width.
 
     "layer" normalises each sample over channels and points at once, with a scale and a shift a channel;
-    "channel" each point over its channels; "local_response" is AlexNet's (Krizhevsky et al. 2012, section
-    3.3).
+    "channel" each point over its channels; "local_response" is AlexNet's (Krizhevsky et al. 2012, section 3.3).
     """
     match kind:
         case "batch":

@@ -146,8 +146,7 @@ class BoardEvaluatorSpec(Spec):
 
 
 class BoardEvaluator(nn.Module):
-    """Anaconda (Chellapilla & Fogel 2001, section II): 91 windows, 40, 10 and 1 units, and the sum of the
-    inputs.
+    """Anaconda (Chellapilla & Fogel 2001, section II): 91 windows, 40, 10 and 1 units, and the sum of the inputs.
 
     The weights' order as one flat vector is told in `nets.anaconda_layout`.
     """
@@ -221,8 +220,7 @@ def save_model(
     rules_version: int | str,
     training: Mapping[str, Any],
 ) -> None:
-    """Write a model file atomically: the weights of a model, or a state dict that fits `spec`, such as
-    averages.
+    """Write a model file atomically, with a model's weights or a state dict that fits `spec`, such as averages.
 
     Raises ModelFileError for what cannot be stored, NaN included, and OSError where the disk refuses.
     """

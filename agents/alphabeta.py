@@ -381,6 +381,10 @@ class Searcher:
         try:
             for depth in range(1, min(limits.depth, MAX_DEPTH) + 1):
                 score = int(search_root(search, self._evaluator, self._table, self._entries, depth))
+                while depth == 1 and search.line_length[0] == 0:  # stopped before it had any answer
+                    search.stop = 0
+                    score = int(search_root(search, self._evaluator, self._table, self._entries, 1))
+                    search.stop = 1
                 if search.stop and depth > 1:
                     break
                 best = self._analysis(state, score, depth, time.perf_counter() - start)

@@ -137,14 +137,19 @@ def parse_move(state: State, text: str) -> Turn:
     Captured squares may come in any order and may be left out where from and to say enough.
     """
     turns = legal_turns(state)
-    numbers = re.split(r"[-x]", text)
-    key = (*numbers[:2], *sorted(numbers[2:]))
     by_key: dict[tuple[str, ...], list[Turn]] = {}
     for turn in turns:
-        squares = re.split(r"[-x]", move_name(state, turn))
-        by_key.setdefault((*squares[:2], *sorted(squares[2:])), []).append(turn)
-    found = [key] if key in by_key else [full for full in by_key if len(numbers) == 2 and full[:2] == key]
+        by_key.setdefault(_move_key(move_name(state, turn)), []).append(turn)
+    key = _move_key(text)
+    found = [key] if key in by_key else [full for full in by_key if len(key) == 3 and full[:3] == key]
     if len(found) != 1 or not re.fullmatch(r"\d+(-\d+|(x\d+)+)", text, re.ASCII):
         names = ", ".join(sorted({move_name(state, turn) for turn in turns})) or "none, the game is over"
         raise HubError(f"move {shorten(text)} is not legal; legal moves: {names}")
     return by_key[found[0]][0]  # routes with one origin, one end and the same captures lead to one position
+
+
+def _move_key(text: str) -> tuple[str, ...]:
+    """Return the separator, from, to and the captured squares in a fixed order."""
+    separator = "x" if "x" in text else "-"
+    squares = text.split(separator)
+    return (separator, *squares[:2], *sorted(squares[2:]))

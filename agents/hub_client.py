@@ -134,7 +134,7 @@ class HubPlayer:
         try:
             turn = parse_move(state, move)
         except HubError as error:
-            raise IllegalMoveError(str(self._error(f"answered: {error}"))) from None
+            raise IllegalMoveError(f"player {self.name!r}: {error}") from None
         after = state.copy()
         play_turn(after, turn)
         self._lines[_key(after)] = Line(line.start, (*line.moves, move_name(state, turn)), after)
@@ -167,12 +167,11 @@ class HubPlayer:
     def _line_to(self, state: State) -> Line:
         """Return how the game came to a position: known turns and the opponent's last, or the position alone."""
         key = _key(state)
-        for known_key, line in self._lines.items():
+        for line in self._lines.values():
             for turn in legal_turns(line.end) if line.end.ply + 1 == state.ply else []:
                 after = line.end.copy()
                 play_turn(after, turn)
                 if _key(after) == key:
-                    del self._lines[known_key]
                     return Line(line.start, (*line.moves, move_name(line.end, turn)), after)
         return Line(position_name(state, self._frame), (), state)
 

@@ -32,7 +32,7 @@ from nets.model_file import model_header, write_model_file
         ("hub:depth=3 frame=plain e --x=1", "hub", {"depth": 3, "frame": "plain", "command": "e --x=1"}),
     ],
 )
-def test_parse_spec(text: str, kind: str, options: dict[str, object]) -> None:
+def test_parse_spec(text: str, kind: str, options: dict[str, int | float | str]) -> None:
     assert parse_spec(text) == PlayerSpec(kind, options)
 
 
@@ -201,7 +201,7 @@ def test_endgame_tables_are_used(
 )
 def test_unfit_models_are_refused(tmp_path: Path, game: str, version: int, damage: bool, expected: str) -> None:
     file = tmp_path / "model.safetensors"
-    tensors = {"weights": np.zeros(5046, np.float32), "king_value": np.float32(2.0)}
+    tensors = {"weights": np.zeros(5046, np.float32), "king_value": np.array(2.0, np.float32)}
     architecture = {"kind": "board_evaluator", "preset": "anaconda"}
     write_model_file(file, tensors, model_header(architecture, game=game, rules_version=version, training={}))
     if damage:

@@ -1,1 +1,16 @@
-"""Games: rules kernels, notations and Gymnasium environments. Knows no torch, no network, no agent."""
+"""Games: rules kernels, notations and Gymnasium environments. Knows no torch, no network, no agent.
+
+Importing the package registers the environments; the kernels are imported when one is made.
+"""
+
+import gymnasium
+
+ENVIRONMENTS = {"playfield/Checkers-v0": "checkers", "playfield/ConnectFour-v0": "connect_four"}
+
+for _environment_id, _game_name in ENVIRONMENTS.items():
+    gymnasium.register(
+        _environment_id,
+        entry_point="games.board_env:BoardEnv",
+        vector_entry_point="games.vector_env:BoardVectorEnv",
+        kwargs={"game": _game_name},
+    )

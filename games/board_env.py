@@ -1,7 +1,7 @@
 """One Gymnasium environment for every board game: playfield/Checkers-v0, playfield/ConnectFour-v0.
 
-Gymnasium 1 loads no plugins: import this module before `gymnasium.make("playfield/Checkers-v0")`, or let make do it:
-`gymnasium.make("games.board_env:playfield/Checkers-v0")`.
+Gymnasium 1 loads no plugins: `import games` before `gymnasium.make("playfield/Checkers-v0")`, or let make do it:
+`gymnasium.make("games:playfield/Checkers-v0")`.
 
 A step is one action. Observations are the mover's view, float32 [C, H, W]; `info["action_mask"]`, int8 [A], says what
 the mover may play, and `info["to_play"]` who that is. In checkers a player moves again while a multi-jump goes on.
@@ -19,9 +19,8 @@ from typing import Any, Literal, Protocol, SupportsIndex, runtime_checkable
 import gymnasium
 import numpy as np
 
-from games.checkers import CHECKERS
+from games.catalogue import find_game
 from games.compiled import count_bits, lowest_bit, njit
-from games.connect_four import CONNECT_FOUR
 from games.render import ansi_board, board_cells, has_picture, rgb_board
 from games.rules import Game, GameError, State, States, apply, legal_mask, mask_to_bools, observe, returns, to_play
 
@@ -29,9 +28,7 @@ Array = np.ndarray[Any, Any]
 Side = Literal[0, 1, "random"]
 Illegal = Literal["lose", "raise"]
 
-GAMES = {game.name: game for game in (CHECKERS, CONNECT_FOUR)}
-ENVIRONMENTS = {"playfield/Checkers-v0": "checkers", "playfield/ConnectFour-v0": "connect_four"}
-PLANE_LIMIT = 1000.0  # no plane of any game is as large (checkers under endless rules: 65535 quiet plies / 100)
+PLANE_LIMIT = 1.0  # no plane of any game is larger
 STREAM_STEP = np.uint64(0x9E3779B97F4A7C15)  # splitmix64 (Steele, Lea & Flood 2014, figure 17)
 
 
@@ -47,15 +44,6 @@ class Opponent(Protocol):
 
 
 # --- what single and vector environments share ----------------------------------------------------------------------
-
-
-def find_game(game: Game | str) -> Game:
-    """Return the game of a name; GameError lists the names."""
-    if isinstance(game, Game):
-        return game
-    if game not in GAMES:
-        raise GameError(f"no game {game!r}; there are: {', '.join(GAMES)}")
-    return GAMES[game]
 
 
 def check_settings(game: Game, side: Side, max_plies: int, illegal: Illegal, render_mode: str | None) -> None:
@@ -138,7 +126,7 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
         illegal: Illegal = "lose",
         render_mode: str | None = None,
     ) -> None:
-        self.game = find_game(game)
+        self.game = game if isinstance(game, Game) else find_game(game)
         check_settings(self.game, side, max_plies, illegal, render_mode)
         if not (opponent is None or opponent == "random" or callable(opponent) or isinstance(opponent, Opponent)):
             raise GameError(
@@ -285,12 +273,3 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
     def _info(self) -> dict[str, Any]:
         info = {"action_mask": self._legal.copy(), "to_play": self._to_play}
         return info if self._opponent is None else {**info, "side": self._side}
-
-
-for environment_id, game_name in ENVIRONMENTS.items():
-    gymnasium.register(
-        environment_id,
-        entry_point="games.board_env:BoardEnv",
-        vector_entry_point="games.vector_env:BoardVectorEnv",
-        kwargs={"game": game_name},
-    )

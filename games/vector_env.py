@@ -21,10 +21,10 @@ from games.board_env import (
     check_settings,
     draw,
     draw_action,
-    find_game,
     illegal_message,
     observation_space,
 )
+from games.catalogue import find_game
 from games.compiled import njit
 from games.render import ansi_board, rgb_board
 from games.rules import Game, GameError, States, apply, legal_mask, mask_to_bools, observe, returns, to_play
@@ -185,7 +185,7 @@ class BoardVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         illegal: Illegal = "lose",
         render_mode: str | None = None,
     ) -> None:
-        self.game = find_game(game)
+        self.game = game if isinstance(game, Game) else find_game(game)
         check_settings(self.game, side, max_plies, illegal, render_mode)
         if opponent not in (None, "random"):
             raise GameError(f"opponent {opponent!r}: a vector of games allows None (self-play) and 'random'")

@@ -13,7 +13,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from games.board_env import ENVIRONMENTS, BoardEnv, draw, draw_action
+from games import ENVIRONMENTS
+from games.board_env import BoardEnv, draw, draw_action
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.rules import GameError, game_of, observe, returns, to_play
@@ -63,8 +64,8 @@ def test_passes_check_env_without_a_warning(environment_id, settings):
 
 def test_a_fresh_process_makes_environments_by_name_alone():
     code = (
-        "import sys, games; assert not {'numba', 'gymnasium', 'torch'} & set(sys.modules), 'import games is not light';"
-        "import gymnasium; env = gymnasium.make('games.board_env:playfield/Checkers-v0', opponent='random');"
+        "import sys, games; assert not {'numba', 'torch'} & set(sys.modules), 'import games is not light';"
+        "import gymnasium; env = gymnasium.make('games:playfield/Checkers-v0', opponent='random');"
         "env.reset(seed=0); env.close(); assert not {'torch', 'pettingzoo'} & set(sys.modules);"
         "print(gymnasium.make_vec('playfield/ConnectFour-v0', num_envs=3))"
     )

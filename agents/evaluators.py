@@ -238,7 +238,7 @@ def save_evaluator(
     """Write flat Anaconda weights float32[5046] and K to a model file, with the configuration they came from."""
     tensors = {"weights": weights.astype(np.float32), "king_value": np.array(king_value, np.float32)}
     header = model_header(
-        {"kind": "board_evaluator", "preset": "anaconda"},
+        layout.ARCHITECTURE,
         game="checkers",
         rules_version=rules_version,
         training=training,

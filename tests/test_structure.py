@@ -211,4 +211,4 @@ def test_help_does_not_load_torch(command: str) -> None:
 def test_rules_do_not_load_torch() -> None:
     loaded = modules_loaded_by(["-c", "import games.checkers, games.connect_four, games.perft"])
     assert {"games.checkers", "numba"} <= loaded
-    assert not loaded & {"torch", "gymnasium", "pettingzoo", "rich"}
+    assert not loaded & {"torch", "pettingzoo", "rich"}

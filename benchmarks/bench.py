@@ -1,0 +1,238 @@
+"""The command line of the benchmarks: each subcommand measures one subject and prints a table or JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+if __name__ == "__main__":  # a script finds only its own folder: measure this checkout, not a copy installed elsewhere
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import tyro
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Read when a library loads: without them numpy's and torch's products run on all cores.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+LEAST = {"repeats": 1, "positions": 1, "seed": 0}  # values of options, wherever they occur
+HELP = """Measure how fast the kernels, searches and learners are, beside other programs where they are installed.
+
+Speeds are by CPU time, compilation left out, with the best and the median of some repetitions. What else runs on the
+machine still counts, through caches and clock rates: the line about the machine tells its load.
+
+examples:
+  bench.py perft checkers --depth 9
+      counts of turns, which are exact, and turns a second
+  bench.py perft checkers --fen B:W18,24,27,28,K10,K15:B12,16,20,K22,K25,K29 --depth 7 --json
+      from another position, as one JSON document
+  bench.py alphabeta checkers --model models/checkers-anaconda
+      nodes a second and milliseconds a move
+"""
+
+
+class Report(NamedTuple):
+    """What one subject found."""
+
+    document: dict[str, Any]  # for --json
+    tables: list[Table]  # the same for the terminal
+
+
+@dataclass(frozen=True)
+class Perft:
+    """Count the sequences of whole turns from a position, depth by depth, and time the deepest count.
+
+    A multi-jump is one turn. Routes of a capture count apart. Draws by rule would cut the count: checkers is counted
+    under the rule set `endless`, unless --rules names another. Beside it: open_spiel and pydraughts, as deep as is
+    quick.
+    """
+
+    game: Annotated[str, arg(metavar="GAME", help_behavior_hint=""), Positional]
+    """checkers or connect_four"""
+    depth: Annotated[int, arg(metavar="N")] = 9
+    """turns"""
+    fen: Annotated[str | None, arg(metavar="FEN", help_behavior_hint="")] = None
+    """a checkers position such as B:W21,22,K30:B1-4,K5 (who moves: each side's squares) instead of the start"""
+    rules: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """rule set, for checkers endless (the default), wcdf, anaconda or open_spiel"""
+    repeats: Annotated[int, arg(metavar="N")] = 5
+    """repetitions of the deepest count"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the tables"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import perft
+        from games.catalogue import find_game
+
+        document = perft.measure(find_game(self.game), self.depth, self.fen, self.rules, self.repeats)
+        return Report(document, perft.tables(document))
+
+
+@dataclass(frozen=True)
+class AlphaBeta:
+    """Search a fixed set of positions by alpha-beta on one core: nodes a second, and milliseconds a move.
+
+    As in play, a search deepens turn by turn. The transposition table is emptied before each. Checkers is searched with
+    a count of pieces and with the Anaconda network, Connect Four with a count of open lines. Beside it: open_spiel's
+    alpha-beta (in Python, depth in single jumps, neither table nor quiescence), counting pieces.
+    """
+
+    game: Annotated[str, arg(metavar="GAME", help_behavior_hint=""), Positional]
+    """checkers or connect_four"""
+    depths: Annotated[tuple[int, ...], arg(metavar="N ...")] = (4, 6, 8)
+    """turns"""
+    positions: Annotated[int, arg(metavar="N")] = 50
+    """how many; each is reached by random turns from the start"""
+    model: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """the network: a model file or its folder (default: random weights)"""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the positions and of the random weights"""
+    repeats: Annotated[int, arg(metavar="N")] = 5
+    """repetitions of the whole set"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import alphabeta
+        from games.catalogue import find_game
+
+        game = find_game(self.game)
+        document = alphabeta.measure(game, self.depths, self.positions, self.model, self.seed, self.repeats)
+        return Report(document, alphabeta.tables(document))
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate checkers positions with the Anaconda network: evaluations a second on one core.
+
+    The kernel that searches use, from a position to its score, beside the torch module and beside three products of
+    matrices in numpy, which both get the squares as an array, one position or 256 at a time.
+    """
+
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the positions and of the weights"""
+    repeats: Annotated[int, arg(metavar="N")] = 5
+    """repetitions"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import evaluate
+
+        document = evaluate.measure(self.seed, self.repeats)
+        return Report(document, evaluate.tables(document))
+
+
+@dataclass(frozen=True)
+class Evolve:
+    """Play the first generation of an evolution of checkers networks on one thread: its CPU seconds.
+
+    Later generations differ, since better networks play games of another length.
+    """
+
+    preset: Annotated[str, arg(metavar="NAME")] = "paper"
+    """as of train.py evolve: paper, modern or quick"""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the networks and the games"""
+    repeats: Annotated[int, arg(metavar="N")] = 3
+    """repetitions of the generation"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import evolve
+
+        document = evolve.measure(self.preset, self.seed, self.repeats)
+        return Report(document, evolve.tables(document))
+
+
+@dataclass(frozen=True)
+class Endgame:
+    """Make the endgame tables of checkers in memory: the CPU seconds of all threads together.
+
+    Each piece more makes them some twenty to thirty times larger. Stored tables are neither read nor touched.
+    """
+
+    pieces: Annotated[int, arg(metavar="N")] = 4
+    """the most pieces on the board, 2 to 6"""
+    repeats: Annotated[int, arg(metavar="N")] = 3
+    """repetitions"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the tables"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import endgame
+
+        document = endgame.measure(self.pieces, self.repeats)
+        return Report(document, endgame.tables(document))
+
+
+Subject = Perft | AlphaBeta | Evaluate | Evolve | Endgame
+SUBJECTS: dict[str, Callable[..., Subject]] = {
+    "perft": Perft,
+    "alphabeta": AlphaBeta,
+    "evaluate": Evaluate,
+    "evolve": Evolve,
+    "endgame": Endgame,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    options = tyro.extras.subcommand_cli_from_dict(
+        SUBJECTS, prog="bench.py", description=HELP, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    os.environ.update(ONE_THREAD)
+    from benchmarks.timing import BenchError  # here and not above: --help need not wait for numba
+    from games.endgame import EndgameError
+    from games.pdn import PdnError
+    from games.rules import GameError
+    from nets.model_file import ModelFileError
+
+    try:
+        return run(options)
+    except (BenchError, GameError, PdnError, EndgameError, ModelFileError) as error:
+        print(f"bench.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(options: Subject) -> int:
+    """Measure a subject, print what was found, and return the exit status."""
+    from rich.console import Console
+
+    from benchmarks.timing import BenchError, machine, machine_line
+    from games.compiled import announce_compilation
+
+    for name, least in LEAST.items():
+        if getattr(options, name, least) < least:
+            raise BenchError(f"--{name} {getattr(options, name)} is less than {least}")
+    announce_compilation()
+    described = machine()  # before the load is ours
+    report = options.run()
+    if options.json:
+        print(json.dumps({**report.document, "machine": described}))
+    else:
+        console = Console(highlight=False, markup=False)
+        for table in report.tables:
+            for column in table.columns[1:]:
+                column.justify = "right"
+            console.print(table)
+        console.print(machine_line(described), soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

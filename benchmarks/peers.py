@@ -1,0 +1,131 @@
+"""Other programs that do the same work, measured beside ours where they are installed: open_spiel and pydraughts."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.timing import installed_version
+from games.checkers import CHECKERS
+from games.notation import Turn
+from games.pdn import fen_name
+from games.rules import State, apply, game_of
+
+MAN, KING = 1.0, 1.5  # as agents.evaluators.material counts
+
+Counter = Callable[[int], int]  # depth in turns -> sequences of turns
+
+
+class PeerMissingError(Exception):
+    """A peer that is not there or cannot do this; the message says why."""
+
+
+def installed(module: str, package: str) -> Any:
+    """Return a peer's module; PeerMissingError where it is not installed."""
+    if installed_version(package) is None:
+        raise PeerMissingError(f"not installed: pip install {package}")
+    return importlib.import_module(module)
+
+
+# --- open_spiel -------------------------------------------------------------------------------------------------------
+
+
+def open_spiel_counter(state: State, is_start: bool) -> Counter:
+    """Return open_spiel's move generator as a counter of turns, driven from Python."""
+    pyspiel = installed("pyspiel", "open_spiel")
+    if not is_start:
+        raise PeerMissingError("sets up no position")
+
+    def count(theirs: Any, depth: int) -> int:
+        total = 0
+        for action in theirs.legal_actions():
+            after = theirs.child(action)
+            if after.current_player() == theirs.current_player():  # a multi-jump goes on
+                total += count(after, depth)
+            else:
+                total += 1 if depth == 1 else count(after, depth - 1)
+        return total
+
+    return lambda depth: count(pyspiel.load_game(game_of(state).name).new_initial_state(), depth)
+
+
+def open_spiel_board(state: State) -> str:
+    """Return a checkers position as open_spiel prints it: turned by half; o and 8 are Black's, + and * White's."""
+    rows = []
+    for row in range(7, -1, -1):
+        cells = []
+        for column in range(7, -1, -1):
+            square = row * 4 + column // 2
+            bit = 1 << square if (row + column) % 2 else 0
+            is_king = bool(int(state.kings) & bit)
+            black, white = int(state.black) & bit, int(state.white) & bit
+            cells.append("8" if black and is_king else "o" if black else "*" if is_king else "+" if white else ".")
+        rows.append(f"{row + 1}{''.join(cells)}\n")
+    return "".join(rows) + " abcdefgh\n"
+
+
+def open_spiel_checkers(turns: Sequence[Turn]) -> Any:
+    """Return open_spiel's state after a line of our turns, each action found by the board that it leads to."""
+    theirs = installed("pyspiel", "open_spiel").load_game("checkers").new_initial_state()
+    ours = CHECKERS.new(1, "open_spiel")[0]
+    for action in (action for turn in turns for action in turn):
+        apply(ours, action)
+        board = open_spiel_board(ours)
+        theirs = next(after for after in map(theirs.child, theirs.legal_actions()) if str(after) == board)
+    return theirs
+
+
+def open_spiel_searcher() -> Callable[[Any, int], int]:
+    """Return open_spiel's alpha-beta, a Python function over its C++ rules, with a count of pieces at the leaves.
+
+    It has no transposition table and plays no captures out; its depth counts single jumps.
+    """
+    minimax = installed("open_spiel.python.algorithms.minimax", "open_spiel")
+
+    def lead(state: Any) -> float:
+        board = str(state)
+        kings = board.count("8") - 1 - board.count("*")  # one 8 numbers a row
+        return MAN * (board.count("o") - board.count("+")) + KING * kings
+
+    def search(state: Any, depth: int) -> int:
+        sign = 1.0 if state.current_player() == 0 else -1.0
+        _, action = minimax.alpha_beta_search(
+            state.get_game(),
+            state=state,
+            value_function=lambda leaf: sign * lead(leaf),
+            maximum_depth=depth,
+            maximizing_player_id=state.current_player(),
+        )
+        return int(action)
+
+    return search
+
+
+# --- pydraughts -------------------------------------------------------------------------------------------------------
+
+
+def pydraughts_counter(state: State, is_start: bool) -> Counter:
+    """Return pydraughts' move generator, which is written in Python, as a counter of turns."""
+    draughts = installed("draughts", "pydraughts")
+    if game_of(state) is not CHECKERS:
+        raise PeerMissingError("plays checkers only")
+
+    def count(board: Any, depth: int) -> int:
+        moves = board.legal_moves()
+        if depth == 1:
+            return len(moves)
+        total = 0
+        for move in moves:
+            board.push(move)
+            total += count(board, depth - 1)
+            board.pop()
+        return total
+
+    return lambda depth: count(draughts.Board(variant="english", fen=fen_name(state)), depth)
+
+
+COUNTERS: dict[str, Callable[[State, bool], Counter]] = {
+    "open_spiel": open_spiel_counter,
+    "pydraughts": pydraughts_counter,
+}

@@ -1,0 +1,259 @@
+"""The benchmarks: what they count is exact, what they print is whole, what they refuse is told in a line. No times."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.alphabeta import Searcher, SearchLimits
+from agents.evaluators import material, save_evaluator
+from agents.evolve import PRESETS
+from benchmarks import alphabeta, bench, evaluate, peers, perft, timing
+from benchmarks.positions import PLIES, after_lines, random_lines
+from games.checkers import CHECKERS
+from games.connect_four import CONNECT_FOUR
+from games.rules import apply, game_of
+from nets.anaconda_layout import NUM_WEIGHTS
+
+ROOT = Path(__file__).resolve().parent.parent
+MACHINE = {"cpu", "cores", "load", "python", "numba", "numpy", "torch"}
+KINGS = "B:W18,24,27,28,K10,K15:B12,16,20,K22,K25,K29"
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    """Return what a subcommand prints with --json, its machine checked and left out."""
+    assert bench.main([*map(str, arguments), "--repeats", "1", "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert set(found.pop("machine")) == MACHINE
+    assert found.pop("repeats") == 1
+    return found
+
+
+def assert_speed(row: dict[str, Any], name: str) -> None:
+    """The best of a rate is the larger one, of a time the smaller one, and both are there."""
+    best, median = row[name], row[f"{name}_median"]
+    assert best >= median > 0 if name.endswith("_per_second") else 0 < best <= median
+
+
+# --- each subject -----------------------------------------------------------------------------------------------------
+
+
+def test_perft_counts_from_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "perft", "checkers", "--depth", 5)
+    assert (found["game"], found["rules"], found["fen"]) == ("checkers", "endless", None)
+    assert found["counts"] == [7, 49, 302, 1469, 7361]
+    assert_speed(found, "nodes_per_second")
+    assert [peer["name"] for peer in found["peers"]] == ["open_spiel", "pydraughts"]
+    assert all("note" in peer or peer["agrees"] for peer in found["peers"])
+
+
+def test_perft_counts_from_another_position_and_of_another_game(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "perft", "checkers", "--depth", 4, "--fen", KINGS, "--rules", "wcdf")
+    assert (found["counts"], found["rules"]) == ([5, 38, 178, 1378], "wcdf")
+    assert found["fen"] == "B:WK10,K15,18,24,27,28:B12,16,20,K22,K25,K29"
+    assert found["peers"][0]["note"] in {"sets up no position", "not installed: pip install open_spiel"}
+    found = document(capsys, "perft", "connect_four", "--depth", 4)
+    assert (found["counts"], found["rules"]) == ([7, 49, 343, 2401], "standard")
+
+
+def test_alphabeta_searches_each_position_from_scratch(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "alphabeta", "checkers", "--depths", 2, 3, "--positions", 4, "--seed", 5)
+    assert (found["game"], found["positions"], found["plies"], found["model"]) == ("checkers", 4, 14, None)
+    rows = {(row["evaluator"], row["depth"]): row for row in found["results"]}
+    assert list(rows) == [("material", 2), ("material", 3), ("anaconda", 2), ("anaconda", 3)]
+    for row in rows.values():
+        assert_speed(row, "nodes_per_second")
+        assert_speed(row, "ms_per_move")
+    states = after_lines(CHECKERS, random_lines(CHECKERS, 4, 5))
+    fresh = [Searcher(CHECKERS, material()).search(state, SearchLimits(3)).nodes for state in states]
+    assert rows["material", 3]["nodes"] == sum(fresh)
+    assert rows["anaconda", 3]["nodes"] > rows["anaconda", 2]["nodes"] > 4
+
+
+def test_alphabeta_searches_with_a_model_file_and_other_games(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_evaluator(file, np.zeros(NUM_WEIGHTS, np.float32), 1.5, {}, CHECKERS.version)  # material, as it happens
+    found = document(capsys, "alphabeta", "checkers", "--depths", 3, "--positions", 3, "--model", tmp_path)
+    assert found["model"] == str(tmp_path)
+    counting, network = found["results"]
+    assert counting["nodes"] == network["nodes"]
+    found = document(capsys, "alphabeta", "connect_four", "--depths", 2, "--positions", 3)
+    assert [row["evaluator"] for row in found["results"]] == ["lines"]
+
+
+def test_evaluate_gives_the_same_values_by_every_program(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "evaluate")
+    programs = [(row["program"], row["batch"]) for row in found["results"]]
+    assert programs == [("numba", 1), ("torch", 1), ("torch", 256), ("numpy", 1), ("numpy", 256)]
+    for row in found["results"]:
+        assert row["largest_difference"] < 1e-5
+        assert_speed(row, "evaluations_per_second")
+
+
+def test_evolve_plays_one_generation(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "paper", replace(PRESETS["paper"], parents=2, games_as_first=1, depth=1))
+    found = document(capsys, "evolve", "--seed", 3)
+    assert (found["preset"], found["method"], found["seed"], found["games"]) == ("paper", "population", 3, 4)
+    assert_speed(found, "cpu_seconds_per_generation")
+    assert_speed(found, "games_per_second")
+
+
+def test_endgame_counts_are_the_published_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "endgame", "--pieces", 3)
+    assert found["counts"]["2"] == {"wins": 716, "losses": 402, "draws": 2370, "longest": 13}
+    assert found["counts"]["3"] == {"wins": 100_250, "losses": 87_305, "draws": 8_477, "longest": 62}
+    assert found["positions"] == 3_488 + 196_032
+    assert_speed(found, "cpu_seconds")
+
+
+def test_tables_tell_the_same_as_the_documents(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in (
+        (("perft", "checkers", "--depth", "6"), ("36,768", "playfield", "open_spiel", "pydraughts")),
+        (("alphabeta", "checkers", "--depths", "2", "--positions", "2"), ("material", "anaconda", "random weights")),
+        (("evaluate",), ("numba", "torch", "numpy", "256")),
+        (("endgame", "--pieces", "2"), ("716", "402", "2,370")),
+    ):
+        assert bench.main([*arguments, "--repeats", "1"]) == 0
+        printed = capsys.readouterr().out
+        assert all(word in printed for word in (*words, timing.cpu_model(), "cores"))
+
+
+# --- what it is measured on -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("game", [CHECKERS, CONNECT_FOUR], ids=lambda game: game.name)
+def test_positions_are_the_same_for_a_seed_and_differ_from_each_other(game: Any) -> None:
+    states = after_lines(game, random_lines(game, 20, 1))
+    assert states.tobytes() == after_lines(game, random_lines(game, 20, 1)).tobytes()
+    assert states.tobytes() != after_lines(game, random_lines(game, 20, 2)).tobytes()
+    assert len({state.tobytes() for state in states}) == 20
+    ply = "ply" if game is CHECKERS else "discs"
+    assert game_of(states) is game
+    assert (states[ply] == PLIES[game.name]).all()
+
+
+def test_codes_are_the_movers_view() -> None:
+    states = after_lines(CHECKERS, random_lines(CHECKERS, 2, 0))
+    states["black"], states["white"], states["kings"] = 1 << 4, 1 << 30 | 1 << 9, 1 << 9
+    states["to_play"] = [0, 1]
+    black, white = evaluate.mover_codes(states)
+    assert {square: black[square] for square in np.flatnonzero(black)} == {4: 1.0, 9: -2.0, 30: -1.0}
+    assert {square: white[square] for square in np.flatnonzero(white)} == {27: -1.0, 22: 2.0, 1: 1.0}
+
+
+def test_repetitions_last_long_enough_and_speeds_come_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.15, 0.3, 10.0, 10.5])
+    monkeypatch.setattr(timing.time, "process_time", lambda: next(clock))
+    calls: list[int] = []
+    assert timing.cpu_seconds(lambda: calls.append(1), 2, least=0.2) == [0.15, 0.5]
+    assert len(calls) == 3
+    assert timing.rate_fields("nodes", 30, [0.5, 0.1, 0.2]) == {"nodes_per_second": 300, "nodes_per_second_median": 150}
+    assert timing.time_fields("ms", [0.5, 0.1, 0.2], 1000) == {"ms": 100.0, "ms_median": 200.0}
+
+
+# --- peers ------------------------------------------------------------------------------------------------------------
+
+
+def test_open_spiel_is_led_to_our_positions() -> None:
+    pytest.importorskip("pyspiel", reason="open_spiel is not installed")
+    chance = np.random.default_rng(4)
+    kings = 0
+    for _ in range(10):
+        state, turns = CHECKERS.new(1, "open_spiel")[0], []
+        while len(turns) < 100 and (actions := CHECKERS.legal_actions(state)):
+            turns.append((int(chance.choice(actions)),))
+            apply(state, turns[-1][0])
+        theirs = peers.open_spiel_checkers(turns)
+        assert str(theirs) == peers.open_spiel_board(state)
+        assert theirs.current_player() in (state.to_play, -4)  # -4: the game is over
+        kings += str(theirs).count("8") - 1 + str(theirs).count("*")
+    assert kings > 10
+
+
+def test_a_peer_that_miscounts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(peers.COUNTERS, "open_spiel", lambda state, is_start: lambda depth: 8)
+    found = perft.measure(CHECKERS, 1, None, None, 1)
+    wrong = found["peers"][0]
+    assert (wrong["agrees"], wrong["count"]) == (False, 8)
+
+
+def test_peers_that_are_missing_are_skipped_with_a_note(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "installed_version", lambda package: None)
+    found = document(capsys, "perft", "checkers", "--depth", 2)
+    assert found["counts"] == [7, 49]
+    assert [peer["note"] for peer in found["peers"]] == [
+        "not installed: pip install open_spiel",
+        "not installed: pip install pydraughts",
+    ]
+    found = alphabeta.measure(CHECKERS, [2], 2, None, 0, 1)
+    assert found["peers"] == [{"name": "open_spiel", "note": "not installed: pip install open_spiel"}]
+    assert bench.main(["alphabeta", "checkers", "--depths", "2", "--positions", "2", "--repeats", "1"]) == 0
+    assert "not installed" in capsys.readouterr().out
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("perft chess", "no game 'chess'; there are: checkers, connect_four"),
+        ("perft checkers --depth 0", "--depth 0 is not from 1 to 40"),
+        ("perft checkers --rules blitz", "no rule set 'blitz'; there are: wcdf"),
+        ("perft checkers --fen B:W21", "is not of the form"),
+        ("perft connect_four --fen B:W21:B1", "--fen describes a checkers position"),
+        ("perft checkers --repeats 0", "--repeats 0 is less than 1"),
+        ("alphabeta go", "no game 'go'"),
+        ("alphabeta checkers --depths 4 65", "--depths 65 is not from 1 to 64"),
+        ("alphabeta checkers --positions 0", "--positions 0 is less than 1"),
+        ("alphabeta checkers --seed -1", "--seed -1 is less than 0"),
+        ("alphabeta checkers --model nowhere", "--model nowhere: no model file or folder"),
+        ("alphabeta checkers --model pyproject.toml", "pyproject.toml"),
+        ("alphabeta connect_four --model nowhere", "--model is a network for checkers"),
+        ("evolve --preset fast", "no preset 'fast'; there are: paper, modern, quick"),
+        ("endgame --pieces 9", "2 to 6 pieces, not 9"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_one_line(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main(arguments.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("bench.py: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def run_script(*arguments: str) -> tuple[str, set[str]]:
+    """Run bench.py from another folder; return what it printed and the modules that it imported."""
+    command = [sys.executable, "-X", "importtime", str(ROOT / "benchmarks" / "bench.py"), *arguments]
+    result = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    imported = (line for line in result.stderr.splitlines() if line.startswith("import time:"))
+    return result.stdout, {line.rpartition("|")[2].strip() for line in imported}
+
+
+def test_help_waits_for_no_library() -> None:
+    for arguments in (("--help",), *((subject, "--help") for subject in bench.SUBJECTS)):
+        printed, imported = run_script(*arguments)
+        assert "usage: bench.py" in printed
+        assert not imported & {"torch", "numba", "numpy", "pyspiel"}
+
+
+def test_the_script_prints_one_document_and_needs_no_torch() -> None:
+    printed, imported = run_script("perft", "checkers", "--depth", "3", "--repeats", "1", "--json")
+    assert json.loads(printed)["counts"] == [7, 49, 302]
+    assert printed.count("\n") == 1
+    assert "torch" not in imported

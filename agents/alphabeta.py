@@ -188,8 +188,8 @@ def is_forced(mask):
 def search_node(search, evaluator, table, entries, level, depth, reserve, alpha, beta):
     """Return the score of states[level] searched `depth` turns deep within the window (alpha, beta), fail-soft.
 
-    Where the line would end on a pending capture, the turns in `reserve` are added once; captures are played out in
-    any case. All integers are int64. table is ENTRY[T], T a power of two, or of length 0 for none; entries are those of
+    Where the line would end on a pending capture or a forced move, the turns in `reserve` are added, once (without a
+    bound a king that must move to and fro would lengthen lines for ever); captures are played out in any case. All integers are int64. table is ENTRY[T], T a power of two, or of length 0 for none; entries are those of
     the endgame tables or NO_TABLES.
     """
     search.nodes += 1
@@ -210,14 +210,10 @@ def search_node(search, evaluator, table, entries, level, depth, reserve, alpha,
     if level >= MAX_LEVEL:
         return evaluate(evaluator, state)
     if depth <= 0:
-        quiet = is_quiet(state)
-        if quiet and (search.extension == 0 or not is_forced(mask)):
+        if is_quiet(state) and (reserve == 0 or not is_forced(mask)):
             return evaluate(evaluator, state)
-        if quiet:
-            depth += search.extension
-        else:
-            depth += reserve
-            reserve = np.int64(0)
+        depth += reserve
+        reserve = np.int64(0)
 
     table_action = np.int64(NO_ACTION)
     key = np.uint64(0)

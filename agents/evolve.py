@@ -46,7 +46,7 @@ class EvolveConfig:
     depth: int = 4
     """Search depth of training games, in turns."""
     extension: int = 2
-    """Turns added once where a line ends on a capture, and while the move is forced; 0 plays captures out only."""
+    """Turns added, once, where a line ends on a pending capture or a forced move; 0 plays captures out only."""
     parents: int = 15
     """population: networks that survive a generation; each has one offspring."""
     games_as_first: int = 5

@@ -118,9 +118,11 @@ def measure_open_spiel(game: Game, start_lines: Sequence[Opening], depths: Seque
 
 def tables(document: Document) -> list[Table]:
     """Return the document for the terminal."""
-    columns = ("evaluator", "depth", "nodes/s, best", "median", "ms a move, best", "median", "nodes a move")
+    columns = ("evaluator", "depth", "nodes/s", "median", "ms/move", "median", "nodes")  # fits into 80 columns
     table = Table(*columns, title=f"{document['game']}, {document['positions']} positions, one core, CPU time")
-    remarks = [f"anaconda: {document['model'] or 'random weights'}"] if document["game"] == CHECKERS.name else []
+    remarks = ["best and median of the repetitions; nodes of one move"]
+    if document["game"] == CHECKERS.name:
+        remarks.append(f"anaconda: {document['model'] or 'random weights'}")
     for row in document["results"]:
         table.add_row(
             row["evaluator"],
@@ -136,5 +138,5 @@ def tables(document: Document) -> list[Table]:
         for row in peer.get("results", ()):
             table.add_row(peer["name"], str(row["depth"]), "", "", f"{row['ms_per_move']:.3f}")
     table.columns[0].no_wrap = True
-    table.caption = "; ".join(remarks)
+    table.caption = "\n".join(remarks)
     return [table]

@@ -339,7 +339,7 @@ def expected_return(score: int) -> float:
 class Searcher:
     """Iterative deepening with one evaluator and one transposition table, for one thread at a time."""
 
-    def __init__(self, game: Game, evaluator: Evaluator, table_bits: int = 20, tables: NDArray = NO_TABLES) -> None:
+    def __init__(self, game: Game, evaluator: Evaluator, table_bits: int = 18, tables: NDArray = NO_TABLES) -> None:
         """table_bits: log2 of the table's entries of 24 bytes. tables: entries of games.endgame's tables."""
         self.game = game
         self._evaluator = np.array([evaluator], evaluator.dtype)[0]  # a copy: evaluators hold scratch

@@ -12,7 +12,7 @@ generation g goes on exactly as if it had never stopped. No torch here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -61,15 +61,13 @@ class EvolveConfig:
     """population: starting step size of each weight. duels: size of a perturbation."""
     king_value: float = 2.0
     """Starting value of a king, in men."""
-    pairs: int = 64
-    """duels: mirrored pairs a generation."""
-    openings_a_pair: int = 2
-    """duels: starting positions that each pair plays, by both sides."""
-    opening_plies: int = 0
+    pairs: int = 128
+    """duels: mirrored pairs a generation; each plays two games, from one position by both sides."""
+    opening_plies: int = 4
     """duels: random turns that lead to each starting position."""
-    learning_rate: float = 0.01
+    learning_rate: float = 0.05
     """duels: Adam's step size at the start; it falls to a tenth over the run's horizon."""
-    horizon: int = 2000
+    horizon: int = 3000
     """duels: generations over which the step size falls."""
     average: float = 0.98
     """duels: decay of the running average of the centre, which is the network that is kept."""
@@ -77,28 +75,28 @@ class EvolveConfig:
     """Rule set of training games."""
     control_period: int = 10
     """Generations between matches against the piece count."""
+    control_depth: int = 4
+    """Search depth of those matches, in turns."""
     control_openings: int = 40
     """Openings of the three-move deck in such a match, each played by both sides."""
     checkpoint_period: int = 10
     """Generations between checkpoints."""
 
 
+DUELS = EvolveConfig(
+    method="duels",
+    generations=3000,
+    horizon=3000,
+    depth=2,
+    extension=0,
+    rules="wcdf",
+    weight_range=0.05,
+    sigma=0.1,
+)
 PRESETS: dict[str, EvolveConfig] = {
     "paper": EvolveConfig(),
-    "modern": EvolveConfig(
-        method="duels", generations=3000, extension=0, rules="wcdf", opening_plies=4, weight_range=0.05, horizon=3000
-    ),
-    "quick": EvolveConfig(
-        method="duels",
-        generations=100,
-        extension=0,
-        rules="wcdf",
-        opening_plies=4,
-        weight_range=0.05,
-        horizon=100,
-        control_period=5,
-        checkpoint_period=5,
-    ),
+    "modern": DUELS,
+    "quick": replace(DUELS, generations=200, horizon=200, control_period=20),
 }
 
 
@@ -220,9 +218,8 @@ def duel_step(config: EvolveConfig, state: Arrays, generation: int, arena: Arena
     directions = rng.standard_normal((config.pairs, NUM_WEIGHTS + 1)).astype(np.float32)
     forward = duel_networks(state["centre"], config.sigma * directions)
     backward = duel_networks(state["centre"], -config.sigma * directions)
-    starts = random_starts(config, config.pairs * config.openings_a_pair, rng)
-    pair_of = np.repeat(np.arange(config.pairs), config.openings_a_pair)
-    pairings = np.stack([pair_of, pair_of, np.arange(len(starts))], axis=1)
+    starts = random_starts(config, config.pairs, rng)
+    pairings = np.repeat(np.arange(config.pairs)[:, None], 3, axis=1)
     depths = (config.depth, config.depth)
     outcomes = np.array(
         [
@@ -230,7 +227,7 @@ def duel_step(config: EvolveConfig, state: Arrays, generation: int, arena: Arena
             [*arena.play(backward, forward, pairings, starts, depths)],
         ]
     )
-    scores = (outcomes[0] - outcomes[1]).reshape(config.pairs, -1).mean(axis=1) / 2.0  # of `forward`, -1 to 1
+    scores = (outcomes[0] - outcomes[1]) / 2.0  # of `forward`, -1 to 1
     ascent = scores @ directions / config.pairs
     new, step = adam_step(config, state, ascent, generation)
     return new, Progress(

@@ -131,10 +131,10 @@ def check(config: EvolveConfig) -> None:
     """Raise ValueError, in one line, for a value that no run can have."""
     if config.rules not in CHECKERS.rule_sets:
         raise ValueError(f"--rules {config.rules}: there are {', '.join(CHECKERS.rule_sets)}")
-    for name in ("generations", "depth", "parents", "games_as_first", "pairs", "openings_a_pair", "horizon"):
+    for name in ("generations", "depth", "parents", "games_as_first", "pairs", "horizon"):
         if getattr(config, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1")
-    for name in ("control_period", "checkpoint_period", "control_openings"):
+    for name in ("control_period", "control_depth", "checkpoint_period", "control_openings"):
         if getattr(config, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1")
 
@@ -196,7 +196,7 @@ def network(state: Arrays) -> Evaluator:
 
 def control_score(state: Arrays, arena: Arena, starts: NDArray, config: EvolveConfig) -> float:
     """Return the share of points, 0 to 1, that the kept network takes from the piece count at equal depth."""
-    won, drawn, lost = arena.match(network(state), material(), starts, (config.depth, config.depth))
+    won, drawn, lost = arena.match(network(state), material(), starts, (config.control_depth, config.control_depth))
     return (won + drawn / 2) / (won + drawn + lost)
 
 
@@ -215,11 +215,11 @@ def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console
     evaluator = load_evaluator(directory / MODEL_FILE)
     starts = control_starts(100)
     rows: list[dict[str, Any]] = []
-    table = Table(title=f"the evolved network over 100 three-move openings, both colours, depth {config.depth}")
+    table = Table(title=f"the evolved network over 100 three-move openings, both colours, depth {config.control_depth}")
     for heading in ("opponent", "won", "drawn", "lost", "Elo difference", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "opponent" else "right")
-    for name, depth in (("random", 0), ("material", config.depth)):
-        won, drawn, lost = arena.match(evaluator, material(), starts, (config.depth, depth))
+    for name, depth in (("random", 0), ("material", config.control_depth)):
+        won, drawn, lost = arena.match(evaluator, material(), starts, (config.control_depth, depth))
         elo, low, high = match_elo(won, drawn, lost)
         interval = [bound if math.isfinite(bound) else None for bound in (low, elo, high)]
         rows.append({"opponent": name, "won": won, "drawn": drawn, "lost": lost, "low_elo_high": interval})

@@ -1,0 +1,409 @@
+"""Many games between players: one game, the schedule of a round robin, and its games in parallel processes.
+
+A game depends on the tournament's seed and on its own place in the schedule only: the number of processes, the order in
+which games finish and a stop in between change nothing. Players that think by the clock are the exception.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import numpy as np
+
+from agents.player import IllegalMoveError, Player, PlayerError, make_player, parse_spec
+from games.notation import play_turn, turn_name
+from games.openings import Opening
+from games.rules import Game, State, apply, game_of, is_over, returns, to_play
+
+MAX_TURNS = 1000  # a game under rules that never end it is drawn here
+STOP_SECONDS = 2.0  # how long a worker process may take to close its players before it is killed
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+FORFEITS = ("illegal move", "crash", "timeout")  # the reasons why a game is lost off the board
+DECIDED = {"checkers": "no moves", "connect_four": "four in line"}  # what a game without a draw ended by
+FULL_BOARD = {"connect_four": "board full"}  # what a draw that no counter explains ended by
+
+DRAW_LOTS = ("random",)  # kinds of player whose seed matters
+
+PlayerFactory = Callable[[Game, int], Player]  # (game, seed) -> player
+
+
+class MatchError(ValueError):
+    """Games that cannot be played as asked; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A name in the table, and how to build its player in the process that plays."""
+
+    name: str
+    make: PlayerFactory  # can be pickled where games run in several processes (no lambda)
+    keep: bool = False  # made once a process and told of each new game; others are made anew for it, with its seed
+
+
+@dataclass(frozen=True)
+class ScheduledGame:
+    """One game of a round robin before it is played."""
+
+    round: int  # 0, 1, ... within its pairing; rounds 2k and 2k + 1 share an opening with colours swapped
+    pairing: int  # which two contestants: those of an earlier pairing stay the same when contestants are added
+    players: tuple[int, int]  # indices of the contestants, the first mover's first
+    opening: Opening
+    seeds: tuple[int, int]  # of each player in this game
+
+
+@dataclass(frozen=True)
+class GameRecord:
+    """One game as it was played."""
+
+    round: int
+    pairing: int
+    players: tuple[str, str]  # names, the first mover's first
+    opening: str
+    turns: tuple[str, ...]  # from the starting position, the opening's turns included, in the game's notation
+    result: float  # for player 0: 1.0 won, 0.0 drawn, -1.0 lost
+    reason: str  # "no moves", "repetition", "quiet limit", "ply limit", "illegal move", "crash", "timeout", ...
+    fault: str = ""  # of a game lost by forfeit: what the loser did
+
+
+# --- one game -------------------------------------------------------------------------------------------------------
+
+
+def play_game(
+    game: Game,
+    players: tuple[Player, Player],
+    scheduled: ScheduledGame,
+    names: tuple[str, str],
+    rules: str | None = None,
+) -> GameRecord:
+    """Play one game to its end; a player that crashes, times out or moves illegally loses it."""
+    states = game.new(1, rules)
+    turns = play_opening(states[0], scheduled.opening)
+    result, reason, fault = 0.0, "ply limit", ""
+    turn_start, turn = states[0].copy(), list[int]()
+    while len(turns) < MAX_TURNS:
+        if is_over(states[0]):
+            result, reason = returns(states[0]), ending(states[0])
+            break
+        mover = to_play(states[0])
+        try:
+            action = players[mover].act(states)[0].action
+            if action not in game.legal_actions(states[0]):
+                raise IllegalMoveError(f"action {action} after {' '.join(turns[-4:]) or 'the start'} is not legal")
+        except (PlayerError, OSError) as error:
+            result, reason, fault = (-1.0, 1.0)[mover], forfeit_reason(error), str(error)
+            break
+        apply(states[0], action)
+        turn.append(action)
+        if to_play(states[0]) != mover or is_over(states[0]):
+            turns.append(turn_name(turn_start, tuple(turn)))
+            turn_start, turn = states[0].copy(), []
+    return GameRecord(
+        scheduled.round, scheduled.pairing, names, scheduled.opening.name, tuple(turns), result, reason, fault
+    )
+
+
+def forfeit_reason(error: Exception) -> str:
+    """Name the reason why a game is lost off the board."""
+    if isinstance(error, IllegalMoveError):
+        return "illegal move"
+    return "timeout" if isinstance(error, TimeoutError) else "crash"
+
+
+def play_opening(state: State, opening: Opening) -> list[str]:
+    """Play an opening's turns and return their names; precondition: they are legal and do not end the game."""
+    names = []
+    for turn in opening.turns:
+        names.append(turn_name(state, turn))
+        play_turn(state, turn)
+    return names
+
+
+def ending(state: State) -> str:
+    """Name what ended a finished game by its rules."""
+    name = game_of(state).name
+    if returns(state) != 0.0:
+        return DECIDED.get(name, "won")
+    fields = state.dtype.names or ()
+    if "repeat_limit" in fields and 0 < state.repeat_limit <= state.repeats + 1:
+        return "repetition"
+    if "quiet_limit" in fields and 0 < state.quiet_limit <= state.quiet_plies:
+        return "quiet limit"
+    if "ply_limit" in fields and 0 < state.ply_limit <= state.ply:
+        return "ply limit"
+    return FULL_BOARD.get(name, "drawn")
+
+
+# --- the schedule ---------------------------------------------------------------------------------------------------
+
+
+def contestants(specs: Sequence[str]) -> list[Contestant]:
+    """Return contestants named by their spec strings; a spec that comes again gets a number."""
+    names: list[str] = []
+    for spec in specs:
+        names.append(spec if spec not in specs[: len(names)] else f"{spec} #{specs[: len(names) + 1].count(spec)}")
+    return [
+        Contestant(name, functools.partial(make_player, spec), keep=parse_spec(spec).kind not in DRAW_LOTS)
+        for name, spec in zip(names, specs, strict=True)
+    ]
+
+
+def schedule(num_players: int, games: int, openings: Sequence[Opening], seed: int) -> list[ScheduledGame]:
+    """Return `games` games for each two players, round after round; openings start again where there are too few."""
+    pairings = [(first, second) for second in range(num_players) for first in range(second)]
+    return [
+        ScheduledGame(
+            round=round,
+            pairing=pairing,
+            players=players if round % 2 == 0 else players[::-1],
+            opening=openings[round // 2 % len(openings)],
+            seeds=player_seeds(seed, pairing, round),
+        )
+        for round in range(games)
+        for pairing, players in enumerate(pairings)
+    ]
+
+
+def round_robin(
+    game: Game,
+    players: Sequence[Contestant],
+    games: int,
+    openings: Sequence[Opening],
+    rules: str | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Generator[GameRecord, None, None]:
+    """Play `games` games between each two players and yield each as it finishes; see `schedule` and `play_games`."""
+    return play_games(game, players, schedule(len(players), games, openings, seed), rules, workers)
+
+
+def player_seeds(seed: int, pairing: int, round: int) -> tuple[int, int]:
+    """Return the two players' seeds of one game."""
+    first, second = np.random.SeedSequence([seed, pairing, round]).generate_state(2).tolist()
+    return first, second
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# --- games in parallel ----------------------------------------------------------------------------------------------
+
+
+def play_games(
+    game: Game,
+    players: Sequence[Contestant],
+    games: Sequence[ScheduledGame],
+    rules: str | None = None,
+    workers: int | None = None,
+) -> Generator[GameRecord, None, None]:
+    """Play scheduled games in `workers` processes (default: one a core) and yield each as it finishes.
+
+    One worker plays in this process, in order. PlayerError where a player cannot be made, MatchError where a worker
+    process dies. Closing the generator stops the games under way.
+    """
+    workers = min(workers or available_cores(), len(games))
+    if workers > 1:
+        return _play_in_processes(game, players, games, rules, workers)
+    return _play_here(game, players, games, rules)
+
+
+def _play_here(
+    game: Game, players: Sequence[Contestant], games: Sequence[ScheduledGame], rules: str | None
+) -> Generator[GameRecord, None, None]:
+    cast = _Cast(game, players, rules)
+    try:
+        for scheduled in games:
+            yield cast.play(scheduled)
+    finally:
+        cast.close()
+
+
+class _Cast:
+    """The players of one process."""
+
+    def __init__(self, game: Game, players: Sequence[Contestant], rules: str | None) -> None:
+        self._game, self._contestants, self._rules = game, players, rules
+        self._kept: dict[int, Player] = {}
+        self._closing = threading.Lock()
+
+    def play(self, scheduled: ScheduledGame) -> GameRecord:
+        """Play one game; a player that forfeits it is not kept."""
+        first, second = scheduled.players
+        names = (self._contestants[first].name, self._contestants[second].name)
+        with contextlib.ExitStack() as leaving:
+            seats = [
+                self._enter(index, seed, leaving)
+                for index, seed in zip(scheduled.players, scheduled.seeds, strict=True)
+            ]
+            record = play_game(self._game, (seats[0], seats[1]), scheduled, names, self._rules)
+        if record.fault:
+            self._dismiss(first if record.result < 0 else second)
+        return record
+
+    def _enter(self, index: int, seed: int, leaving: contextlib.ExitStack) -> Player:
+        """Return a player ready for a new game."""
+        contestant = self._contestants[index]
+        player = self._kept.get(index)
+        if player is not None:
+            try:
+                player.new_game()
+                return player
+            except (PlayerError, OSError):  # it died after its last game: start it again
+                self._dismiss(index)
+        player = contestant.make(self._game, seed)
+        if contestant.keep:
+            self._kept[index] = player
+        else:
+            leaving.callback(player.close)
+        return player
+
+    def _dismiss(self, index: int) -> None:
+        player = self._kept.pop(index, None)
+        if player is not None:
+            player.close()
+
+    def close(self) -> None:
+        """Close the players that were kept; a second call waits for the first."""
+        with self._closing:
+            for index in list(self._kept):
+                self._dismiss(index)
+
+
+@dataclass
+class _Worker:
+    """A process that plays one game at a time."""
+
+    process: Any  # multiprocessing.Process of the spawn context
+    connection: Connection
+    playing: ScheduledGame | None = None
+
+
+def _play_in_processes(
+    game: Game, players: Sequence[Contestant], games: Sequence[ScheduledGame], rules: str | None, workers: int
+) -> Generator[GameRecord, None, None]:
+    crew: list[_Worker] = []
+    waiting = iter(games)
+    lifeline, held = multiprocessing.Pipe(duplex=False)
+    try:
+        with _child_settings():
+            crew.extend(_start_worker(lifeline, game, players, rules) for _ in range(workers))
+        for worker in crew:
+            _hand_over(worker, next(waiting, None))
+        while busy := {worker.connection: worker for worker in crew if worker.playing}:
+            for connection in wait(list(busy)):
+                worker = busy[connection]  # type: ignore[index]
+                record = _receive(worker)
+                _hand_over(worker, next(waiting, None))
+                yield record
+    finally:
+        held.close()
+        lifeline.close()
+        _stop(crew)
+
+
+def _start_worker(lifeline: Connection, game: Game, players: Sequence[Contestant], rules: str | None) -> _Worker:
+    context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and numba half alive
+    ours, theirs = context.Pipe()
+    arguments = (theirs, lifeline, game.functions["init"].__module__, game.dtype, tuple(players), rules)
+    process = context.Process(target=_work, args=arguments, daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+@contextlib.contextmanager
+def _child_settings() -> Iterator[None]:
+    """Let processes started here inherit one thread each, and leave Ctrl-C to the parent."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _hand_over(worker: _Worker, scheduled: ScheduledGame | None) -> None:
+    """Give a worker its next game; None leaves it idle."""
+    worker.playing = scheduled
+    if scheduled is not None:
+        with contextlib.suppress(OSError):  # a dead worker is told of where its answer is awaited
+            worker.connection.send(scheduled)
+
+
+def _receive(worker: _Worker) -> GameRecord:
+    """Return a worker's finished game, or raise what happened in its stead."""
+    try:
+        answer = worker.connection.recv()
+    except (EOFError, OSError):
+        worker.process.join(STOP_SECONDS)
+        raise MatchError(f"a worker process died (exit status {worker.process.exitcode})") from None
+    if isinstance(answer, Exception):
+        raise answer
+    assert isinstance(answer, GameRecord), answer
+    return answer
+
+
+def _stop(crew: Sequence[_Worker]) -> None:
+    """End the worker processes, by force where closing their players takes too long."""
+    for worker in crew:
+        worker.connection.close()
+    for worker in crew:
+        worker.process.join(STOP_SECONDS)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+
+def _work(
+    connection: Connection,
+    lifeline: Connection,
+    game_module: str,
+    dtype: np.dtype[Any],
+    players: Sequence[Contestant],
+    rules: str | None,
+) -> None:
+    """Play the games that come through the connection until it closes."""
+    importlib.import_module(game_module)  # registers the game
+    cast = _Cast(game_of(np.zeros(1, dtype)), players, rules)
+    threading.Thread(target=_leave_in_time, args=(lifeline, cast), daemon=True).start()
+    with contextlib.suppress(EOFError, OSError):  # the parent has closed the connection, or is gone
+        while True:
+            scheduled = connection.recv()
+            try:
+                answer: GameRecord | Exception = cast.play(scheduled)
+            except (PlayerError, MatchError) as error:
+                answer = error
+            except Exception:  # a fault of ours: the parent shows where
+                answer = RuntimeError(f"in a worker process:\n{traceback.format_exc()}")
+            connection.send(answer)
+    cast.close()
+    os._exit(0)  # the orderly way out takes a second to unload kernels
+
+
+def _leave_in_time(lifeline: Connection, cast: _Cast) -> None:
+    """End this process, in the middle of a long search too, when the parent has let go of the lifeline or has died."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only worker processes have a parent to watch"
+    wait([lifeline, parent.sentinel])
+    cast.close()
+    os._exit(0)

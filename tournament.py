@@ -1,0 +1,310 @@
+"""Matches and round robins: cross table, Elo with intervals, every game on record."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agents.game_log import GameLog
+    from agents.match import Contestant, GameRecord, ScheduledGame
+    from agents.standings import Match, Score, Standing, Standings
+    from games.rules import Game
+
+STOPPED = 130  # exit status after Ctrl-C, as shells have it
+HELP = """Let players meet, each against each, and rate them.
+
+Every opening is played twice, with colours swapped. Games run in parallel; how many at a time changes no result.
+A player that crashes, moves illegally or falls silent loses that game. Players are written as everywhere:
+
+  random    material:depth=4    alphabeta:model=FILE,depth=8    alphabeta:model=FILE,seconds=1    hub:COMMAND
+
+examples:
+  tournament.py checkers random material:depth=2
+      20 games from three-move openings, and the table
+  tournament.py checkers models/checkers-anaconda material:depth=8 random --games 100 --out runs/first
+      a round robin of three; every game is saved in runs/first as it ends, and Ctrl-C stops it
+  tournament.py checkers models/checkers-anaconda material:depth=8 random --games 200 --out runs/first --resume
+      goes on where it stopped, now up to 200 games for each two players
+  tournament.py connect_four lines:depth=8 lines:depth=6 --openings random:4 --json
+      the same for another game, as one JSON document
+"""
+
+
+class TournamentError(ValueError):
+    """A tournament that cannot be played as asked; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line."""
+
+    game: Annotated[str, arg(metavar="GAME", help_behavior_hint=""), Positional]
+    """checkers or connect_four"""
+    players: Annotated[tuple[str, ...], arg(metavar="PLAYER PLAYER ...", help_behavior_hint=""), Positional]
+    """two or more"""
+    games: Annotated[int, arg(metavar="N")] = 20
+    """games for each two players"""
+    openings: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """three-move (checkers; the default there), random:K (K turns; elsewhere the default is random:4) or none"""
+    rules: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """rule set, for checkers wcdf (the default), anaconda, open_spiel or endless"""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the openings and of players that draw lots"""
+    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """processes that play (default: one a processor)"""
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """where games are saved (default: nowhere)"""
+    resume: Annotated[bool, arg(help_behavior_hint="")] = False
+    """go on with the tournament in --out; --games may be raised and players added at the end"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    options = tyro.cli(
+        Options, prog="tournament.py", description=HELP, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    try:
+        return run_or_complain(options)
+    except KeyboardInterrupt:  # before the first game or after the last: in between `play` sees to it
+        print("tournament.py: stopped", file=sys.stderr)
+        return STOPPED
+
+
+def run_or_complain(options: Options) -> int:
+    """Run, and tell in one line what makes it impossible."""
+    from agents.game_log import GameLogError  # here and not above: --help need not wait for numba
+    from agents.match import MatchError
+    from agents.player import PlayerError
+    from games.openings import OpeningError
+    from games.rules import GameError
+
+    try:
+        return run(options)
+    except (TournamentError, GameLogError, MatchError, PlayerError, OpeningError, GameError) as error:
+        print(f"tournament.py: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: Options) -> int:
+    """Play what is missing of the tournament, print its table or its JSON, and return the exit status."""
+    from rich.console import Console
+
+    from agents.standings import rank, show
+    from games.compiled import announce_compilation
+
+    check_options(options)
+    announce_compilation()
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    started = time.monotonic()
+    tournament = prepare(options, console)
+    with contextlib.closing(tournament):
+        is_complete = play(tournament, options.workers, console)
+    standings = rank([player.name for player in tournament.players], tournament.records)
+    if options.json:
+        print(json.dumps(document(tournament, standings, time.monotonic() - started)))
+    else:
+        Console().print(show(standings))
+    if options.out is not None:
+        console.print(f"{len(tournament.records)} of {len(tournament.games)} games are saved in {options.out}")
+    if not is_complete:
+        console.print("stopped" + ("; the same command with --resume goes on" if options.out is not None else ""))
+    return 0 if is_complete else STOPPED
+
+
+def check_options(options: Options) -> None:
+    """Refuse numbers and combinations that make no tournament."""
+    if len(options.players) < 2:
+        raise TournamentError(f"{len(options.players)} players named, and a tournament needs two or more")
+    for name, value, least in (("games", options.games, 1), ("seed", options.seed, 0), ("workers", options.workers, 1)):
+        if value is not None and value < least:
+            raise TournamentError(f"--{name} {value} is less than {least}")
+    if options.resume and options.out is None:
+        raise TournamentError("--resume goes on with the tournament in --out DIR: which?")
+
+
+@dataclass
+class Tournament:
+    """What was agreed, and the games so far."""
+
+    game: Game
+    rules: str
+    openings: str  # the choice on the command line
+    seed: int
+    players: list[Contestant]
+    games: list[ScheduledGame]  # all of them
+    records: list[GameRecord]  # those that are finished
+    log: GameLog | None  # None: nothing is saved
+
+    def close(self) -> None:
+        """Close the files."""
+        if self.log is not None:
+            self.log.close()
+
+
+def prepare(options: Options, console: Console) -> Tournament:
+    """Check everything that the command line names, and open the folder."""
+    from agents.game_log import GameLog
+    from agents.match import contestants, schedule
+    from agents.player import make_player
+    from games.openings import parse_openings
+
+    game = find_game(options.game)
+    rules = options.rules or next(iter(game.rule_sets))
+    game.new(1, rules)  # an unknown rule set is refused here
+    players = contestants(options.players)
+    for spec in dict.fromkeys(options.players):
+        make_player(spec, game).close()
+    choice = options.openings or ("three-move" if game.name == "checkers" else "random:4")
+    num_openings = (options.games + 1) // 2
+    openings = parse_openings(choice, game, num_openings, options.seed)
+    if len(openings) < num_openings:
+        console.print(
+            f"{len(openings)} openings, each with both colours, make {2 * len(openings)} games: in {options.games} "
+            "they come again, and players that draw no lots repeat themselves"
+        )
+    log = None
+    if options.out is not None:
+        names = [player.name for player in players]
+        config = {"game": game.name, "rules": rules, "openings": choice, "seed": options.seed}
+        config |= {"players": names, "games": options.games}
+        log = GameLog(options.out, game, config, options.resume, notice=console.print)
+    games = schedule(len(players), options.games, openings, options.seed)
+    records = log.records if log is not None else []
+    return Tournament(game, rules, choice, options.seed, players, games, records, log)
+
+
+def find_game(name: str) -> Game:
+    """Return the game of a name; TournamentError lists those there are."""
+    from games.checkers import CHECKERS
+    from games.connect_four import CONNECT_FOUR
+
+    games = {game.name: game for game in (CHECKERS, CONNECT_FOUR)}
+    if name not in games:
+        raise TournamentError(f"no game {name!r}; there are: {', '.join(games)}")
+    return games[name]
+
+
+def play(tournament: Tournament, workers: int | None, console: Console) -> bool:
+    """Play the games that are missing, showing how far they are; return whether all are played (False: Ctrl-C)."""
+    from agents.match import play_games
+
+    done = {(record.round, record.pairing) for record in tournament.records}
+    missing = [game for game in tournament.games if (game.round, game.pairing) not in done]
+    if done:
+        console.print(f"going on: {len(done)} of {len(tournament.games)} games are played")
+    told: set[str] = set()
+    games = play_games(tournament.game, tournament.players, missing, tournament.rules, workers)
+    try:
+        with contextlib.closing(games), progress(tournament, console) as advance:
+            for record in games:
+                if tournament.log is None:
+                    tournament.records.append(record)
+                else:
+                    tournament.log.append(record)
+                loser = record.players[0 if record.result < 0 else 1]
+                if record.fault and loser not in told:
+                    told.add(loser)
+                    console.print(f"{loser} forfeits a game ({record.reason}): {record.fault}")
+                advance()
+    except KeyboardInterrupt:
+        return False
+    if tournament.log is not None:
+        tournament.log.finish()
+    return True
+
+
+@contextlib.contextmanager
+def progress(tournament: Tournament, console: Console) -> Iterator[Callable[[], None]]:
+    """Show a bar, the time left and the leader; the block calls what it gets after each game."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    points = dict.fromkeys((player.name for player in tournament.players), 0.0)
+    counted = 0
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("games"), TimeElapsedColumn(), TextColumn("left"),
+               TimeRemainingColumn(), TextColumn("{task.description}", markup=False))  # fmt: skip
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=len(tournament.games), completed=len(tournament.records))
+
+        def advance() -> None:
+            nonlocal counted
+            for record in tournament.records[counted:]:
+                points[record.players[0]] += (1 + record.result) / 2
+                points[record.players[1]] += (1 - record.result) / 2
+            counted = len(tournament.records)
+            leader = max(points, key=lambda name: points[name])
+            bar.update(task, completed=counted, description=f"first: {leader}, {points[leader]:g} points")
+
+        yield advance
+
+
+def document(tournament: Tournament, standings: Standings, seconds: float) -> dict[str, object]:
+    """Return the result as plain JSON; an end of an interval that is not known is null."""
+    from agents.standings import points_matrix
+
+    return {
+        "game": tournament.game.name,
+        "rules": tournament.rules,
+        "openings": tournament.openings,
+        "seed": tournament.seed,
+        "games": len(tournament.records),
+        "scheduled": len(tournament.games),
+        "players": [
+            {
+                "player": player.name,
+                **score_fields(player.score),
+                "forfeits": player.forfeits,
+                **rating_fields(player),
+            }
+            for player in standings.players
+        ],
+        "cross_table": points_matrix(standings),
+        "matches": [
+            {
+                "players": match.players,
+                **score_fields(match.score),
+                **rating_fields(match),
+                "superiority": match.superiority,
+            }
+            for match in standings.matches
+        ],
+        "endings": standings.endings,
+        "first_mover": score_fields(standings.first_mover),
+        "seconds": round(seconds, 3),
+    }
+
+
+def score_fields(score: Score) -> dict[str, float]:
+    """Return a score for the document."""
+    return {"points": score.points, "games": score.games, "won": score.won, "drawn": score.drawn, "lost": score.lost}
+
+
+def rating_fields(rated: Standing | Match) -> dict[str, float | None]:
+    """Return an Elo rating or difference with its interval for the document."""
+    values = {"elo": rated.elo, "low": rated.low, "high": rated.high}
+    return {name: round(value, 1) if math.isfinite(value) else None for name, value in values.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from games.rules import Game
 
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
+SHORT = 24  # characters of a name beside the progress bar
 HELP = """Let players meet, each against each, and rate them.
 
 Every opening is played twice, with colours swapped. Games run in parallel; how many at a time changes no result.
@@ -117,7 +118,7 @@ def run(options: Options) -> int:
     standings = rank([player.name for player in tournament.players], tournament.records)
     if options.json:
         print(json.dumps(document(tournament, standings, time.monotonic() - started)))
-    else:
+    elif tournament.records:
         Console().print(show(standings))
     if options.out is not None:
         console.print(f"{len(tournament.records)} of {len(tournament.games)} games are saved in {options.out}")
@@ -254,7 +255,8 @@ def progress(tournament: Tournament, console: Console) -> Iterator[Callable[[], 
                 points[record.players[1]] += (1 - record.result) / 2
             counted = len(tournament.records)
             leader = max(points, key=lambda name: points[name])
-            bar.update(task, completed=counted, description=f"first: {leader}, {points[leader]:g} points")
+            name = leader if len(leader) <= SHORT else leader[: SHORT - 3] + "..."
+            bar.update(task, completed=counted, description=f"first: {name}, {points[leader]:g} points")
 
         yield advance
 

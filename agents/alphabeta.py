@@ -189,8 +189,9 @@ def search_node(search, evaluator, table, entries, level, depth, reserve, alpha,
     """Return the score of states[level] searched `depth` turns deep within the window (alpha, beta), fail-soft.
 
     Where the line would end on a pending capture or a forced move, the turns in `reserve` are added, once (without a
-    bound a king that must move to and fro would lengthen lines for ever); captures are played out in any case. All integers are int64. table is ENTRY[T], T a power of two, or of length 0 for none; entries are those of
-    the endgame tables or NO_TABLES.
+    bound a king that must move to and fro would lengthen lines for ever); captures are played out in any case. All
+    integers are int64. table is ENTRY[T], T a power of two, or of length 0 for none; entries are those of the endgame
+    tables or NO_TABLES.
     """
     search.nodes += 1
     if search.nodes & STOP_CHECK_MASK == 0 and search.node_limit != 0 and search.nodes >= search.node_limit:
@@ -366,7 +367,7 @@ class Searcher:
         """
         search, start = self._search, time.perf_counter()
         search.states[0] = state
-        search.stop, search.nodes, search.node_limit = 0, 0, limits.nodes
+        search.stop, search.nodes = 0, 0
         search.killers[:] = NO_ACTION
         search.history[:] >>= 3  # keep some of what was learnt
         best = Analysis(self.game.legal_actions(state)[0])
@@ -376,17 +377,18 @@ class Searcher:
             alarm.start()
         try:
             for depth in range(1, min(limits.depth, MAX_DEPTH) + 1):
+                search.node_limit = limits.nodes if depth > 1 else 0
                 score = int(search_root(search, self._evaluator, self._table, self._entries, depth))
-                while depth == 1 and search.line_length[0] == 0:  # stopped before it had any answer
-                    search.stop = 0
-                    score = int(search_root(search, self._evaluator, self._table, self._entries, 1))
-                    search.stop = 1
-                if search.stop and depth > 1:
+                stopped = search.stop != 0
+                if stopped and depth > 1:
                     break
+                while search.stop:  # one turn is looked at to its end, whenever the stop came
+                    search.stop = 0
+                    score = int(search_root(search, self._evaluator, self._table, self._entries, depth))
                 best = self._analysis(state, score, depth, time.perf_counter() - start)
                 if on_iteration:
                     on_iteration(best)
-                if abs(score) > WIN_THRESHOLD or search.stop:
+                if abs(score) > WIN_THRESHOLD or stopped or search.stop:
                     break
         finally:
             if alarm:
@@ -396,10 +398,9 @@ class Searcher:
     def _analysis(self, state: State, score: int, depth: int, seconds: float) -> Analysis:
         length = int(self._search.line_length[0])
         line = tuple(int(action) for action in self._search.line[0, :length])
-        value = expected_return(score)
         return Analysis(
             action=line[0],
-            value=value if to_play(state) == 0 else -value,
+            value=expected_return(score if to_play(state) == 0 else -score),
             principal_variation=line,
             depth=depth,
             nodes=int(self._search.nodes),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from games.compiled import count_bits, lowest_bit, njit
-from games.rules import Game, record_dtype, register
+from games.rules import Game, contract_functions, record_dtype, register
 
 NUM_SQUARES = 32
 NUM_ACTIONS = 128
@@ -358,16 +358,6 @@ CHECKERS = register(
         planes_shape=(NUM_PLANES, 8, 8),
         rule_sets=RULE_SETS,
         version=1,
-        functions={
-            "init": init,
-            "apply": apply,
-            "legal_mask": legal_mask,
-            "is_over": is_over,
-            "returns": returns,
-            "to_play": to_play,
-            "observe": observe,
-            "hash_key": hash_key,
-            "is_quiet": is_quiet,
-        },
+        functions=contract_functions(globals()),
     )
 )

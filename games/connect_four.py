@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from games.compiled import lowest_bit, njit
-from games.rules import Game, record_dtype, register
+from games.rules import Game, contract_functions, record_dtype, register
 
 COLUMNS = 7
 ROWS = 6
@@ -161,16 +161,6 @@ CONNECT_FOUR = register(
         planes_shape=(NUM_PLANES, ROWS, COLUMNS),
         rule_sets=RULE_SETS,
         version=1,
-        functions={
-            "init": init,
-            "apply": apply,
-            "legal_mask": legal_mask,
-            "is_over": is_over,
-            "returns": returns,
-            "to_play": to_play,
-            "observe": observe,
-            "hash_key": hash_key,
-            "is_quiet": is_quiet,
-        },
+        functions=contract_functions(globals()),
     )
 )

@@ -84,6 +84,11 @@ CONTRACT: dict[str, Callable[..., Any]] = {
 }
 
 
+def contract_functions(namespace: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+    """Return a game module's functions of the contract, by name, out of its globals()."""
+    return {name: namespace[name] for name in CONTRACT if name in namespace}
+
+
 # --- the table of games ---------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from games.compiled import count_bits, njit
-from games.rules import Game, record_dtype, register
+from games.rules import Game, contract_functions, record_dtype, register
 
 # Generic kernels are cached by the field names of the records they meet, and the cache folder knows only the sources in
 # games/ and agents/: naming this source's hash in a field makes an edit here start new kernels.
@@ -105,16 +105,6 @@ TIC_TAC_TOE = register(
         planes_shape=(2, 3, 3),
         rule_sets={"standard": {"misere": 0}, "misere": {"misere": 1}},
         version=1,
-        functions={
-            "init": init,
-            "apply": apply,
-            "legal_mask": legal_mask,
-            "is_over": is_over,
-            "returns": returns,
-            "to_play": to_play,
-            "observe": observe,
-            "hash_key": hash_key,
-            "is_quiet": is_quiet,
-        },
+        functions=contract_functions(globals()),
     )
 )

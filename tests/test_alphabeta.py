@@ -223,6 +223,24 @@ def test_the_score_is_that_of_plain_minimax(case: Case, table_size: int) -> None
 
 
 @needs_jit
+def test_a_table_kept_from_move_to_move_changes_no_score(case: Case) -> None:
+    """Wins above all: a position that the last search met two actions deep is met one deep by the next."""
+    kept = BareSearch(case.game, case.evaluator(), case.extension, table_size=1 << 16)
+    bare = BareSearch(case.game, case.evaluator(), case.extension)
+    wins = 0
+    for start, _ in solved_by_minimax(case)[0]:
+        state = start.copy()
+        for depth in range(4, 0, -1):
+            if is_over(state):
+                break
+            score = kept.score(state, depth)
+            assert score == bare.score(state, depth)
+            wins += abs(score) > WIN // 2
+            play_turn(state, legal_turns(state)[-1])
+    assert wins > 0 or "games over" not in case.expected
+
+
+@needs_jit
 def test_the_principal_variation_ends_where_its_score_comes_from(case: Case) -> None:
     evaluator = case.evaluator()
     search = BareSearch(case.game, evaluator, case.extension)

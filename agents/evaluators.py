@@ -226,9 +226,14 @@ overload(evaluate)(lambda evaluator, state: _EVALUATORS[tuple(evaluator.fields)]
 def load_evaluator(path: str | Path) -> Evaluator:
     """Return the Anaconda evaluator in a model file; ModelFileError where it is damaged or holds another network."""
     tensors, header = read_model_file(path)
-    architecture = header.get("architecture", {}).get("preset")
-    if architecture != "anaconda":
-        raise ModelFileError(path, f"alpha-beta needs the network 'anaconda', this file holds {architecture!r}")
+    architecture = header.get("architecture")
+    name = architecture.get("preset", architecture.get("kind")) if isinstance(architecture, dict) else architecture
+    if name != layout.ARCHITECTURE["preset"]:
+        raise ModelFileError(path, f"alpha-beta needs the network 'anaconda', this file holds {name!r}")
+    for name, shape in (("weights", [layout.NUM_WEIGHTS]), ("king_value", [])):
+        found = f"{tensors[name].dtype} {list(tensors[name].shape)}" if name in tensors else "missing"
+        if found != f"float32 {shape}":
+            raise ModelFileError(path, f"tensor {name!r} is {found}, the network 'anaconda' needs float32 {shape}")
     return anaconda(tensors["weights"][None], tensors["king_value"].reshape(1))[0]
 
 

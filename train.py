@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # learners use the processors by threads of their own
 
 LEARNERS = {
     "evolve": "a checkers evaluator, by co-evolution from random weights (Blondie24)",

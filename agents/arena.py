@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from agents.alphabeta import ENTRY, NO_ACTION, clear_search, clear_table, search_root, workspace_dtype
 from games.compiled import NDArray, count_bits, lowest_bit, njit
 from games.endgame.index import NO_TABLES
-from games.rules import Game, States, apply, legal_mask, returns, to_play
+from games.rules import Game, States, apply, is_quiet, legal_mask, returns, to_play
 
 TABLE_BITS = 13  # log2 of a player's table entries: 200 KB, so that a game's tables stay in the processor's cache
 
@@ -54,8 +54,11 @@ def random_action(mask):
 
 
 @njit
-def play_game(search, tables, position, first, second, depths, seed):
-    """Play position[0] to its end and return the outcome for player 0; depth 0 plays at random.
+def play_game(search, tables, position, first, second, depths, seed, searched, scores):
+    """Play position[0] to its end; return the outcome for player 0 and how many positions were written to `searched`.
+
+    Depth 0 plays at random. The quiet positions that were searched go to searched [M], the search's scores for the
+    mover to scores int64[M], as many as there is room for.
 
     first and second are evaluator records, depths int64[2] in turns, tables ENTRY[2, T]: one a player, since each holds
     the scores of one evaluator. Kept from move to move, they save four fifths of the time where kings move to and fro.
@@ -65,13 +68,14 @@ def play_game(search, tables, position, first, second, depths, seed):
     clear_table(tables[0])
     clear_table(tables[1])
     mask = search.masks[0]
+    num_searched = 0
     while True:
         legal_mask(position[0], mask)
         any_legal = np.uint64(0)
         for word in range(mask.size):
             any_legal |= mask[word]
         if any_legal == 0:
-            return returns(position[0])
+            return returns(position[0]), num_searched
         player = to_play(position[0])
         action = only_action(mask)
         if action == NO_ACTION:
@@ -80,10 +84,14 @@ def play_game(search, tables, position, first, second, depths, seed):
             else:
                 search.states[0] = position[0]
                 if player == 0:
-                    search_root(search, first, tables[0], NO_TABLES, depths[0])
+                    score = search_root(search, first, tables[0], NO_TABLES, depths[0])
                 else:
-                    search_root(search, second, tables[1], NO_TABLES, depths[1])
+                    score = search_root(search, second, tables[1], NO_TABLES, depths[1])
                 action = np.int64(search.line[0, 0])
+                if num_searched < searched.size and is_quiet(position[0]):
+                    searched[num_searched] = position[0]
+                    scores[num_searched] = score
+                    num_searched += 1
         apply(position[0], action)
 
 
@@ -92,6 +100,14 @@ def available_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class GameTrace(NamedTuple):
+    """A game that was played and the quiet positions in it that were searched."""
+
+    outcome: float  # for player 0
+    positions: States  # [M]
+    scores: NDArray  # int64 [M], of the search, for the mover
 
 
 class Arena:
@@ -122,25 +138,41 @@ class Arena:
         first, second: evaluators (arrays of records; may be of different kinds) of player 0 and of player 1.
         pairings: int[G, 3]: index into first, index into second, index into starts. depths: turns, 0 plays at random.
         """
+        for game in self.play_on_record(first, second, pairings, starts, depths, seed, room=0):
+            yield game.outcome
 
-        def play_one(number: int) -> float:
+    def play_on_record(
+        self,
+        first: NDArray,
+        second: NDArray,
+        pairings: NDArray,
+        starts: States,
+        depths: tuple[int, int],
+        seed: int = 0,
+        room: int = 256,
+    ) -> Iterator[GameTrace]:
+        """As `play`, with the quiet positions that were searched, at most `room` of each game."""
+
+        def play_one(number: int) -> GameTrace:
             i, j, start = pairings[number]
             search, tables = workspace = self._workspaces.get()
+            searched, scores = np.empty(room, self.game.dtype), np.empty(room, np.int64)
             try:
                 # Evaluators hold scratch: each game works on copies of its own.
-                return float(
-                    play_game(
-                        search,
-                        tables,
-                        starts[start : start + 1].copy(),
-                        first[i : i + 1].copy()[0],
-                        second[j : j + 1].copy()[0],
-                        np.array(depths, np.int64),
-                        (seed * 1_000_003 + number) % 2**31,
-                    )
+                outcome, count = play_game(
+                    search,
+                    tables,
+                    starts[start : start + 1].copy(),
+                    first[i : i + 1].copy()[0],
+                    second[j : j + 1].copy()[0],
+                    np.array(depths, np.int64),
+                    (seed * 1_000_003 + number) % 2**31,
+                    searched,
+                    scores,
                 )
             finally:
                 self._workspaces.put(workspace)
+            return GameTrace(float(outcome), searched[:count], scores[:count])
 
         return self._pool.map(play_one, range(len(pairings)))
 
@@ -156,6 +188,10 @@ class Arena:
         outcomes = [*self.play(ours, theirs, pairings, starts, depths, seed)]
         outcomes += [-outcome for outcome in self.play(theirs, ours, pairings, starts, depths[::-1], seed + 1)]
         return outcomes.count(1.0), outcomes.count(0.0), outcomes.count(-1.0)
+
+    def map(self, work: Callable[[int], float], items: Iterable[int]) -> Iterator[float]:
+        """Yield the results of other work on the same threads, in order."""
+        return self._pool.map(work, items)
 
     def close(self) -> None:
         """Let running games end and drop the rest."""

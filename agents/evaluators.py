@@ -165,6 +165,24 @@ def anaconda_sum(net, state):
 
 
 @njit
+def input_codes(states, codes):
+    """Write what stands on each square in the mover's view, int8[B, 32]: 1 own man, 2 own king, negated the enemy's."""
+    for i in range(states.size):
+        state = states[i]
+        own = np.uint64(state.black if state.to_play == checkers.BLACK else state.white)
+        turn = 0 if state.to_play == checkers.BLACK else 31
+        occupied = np.uint64(state.black | state.white)
+        for square in range(layout.NUM_SQUARES):
+            bit = ONE << np.uint64(square)
+            code = 0
+            if occupied & bit != 0:
+                code = 2 if np.uint64(state.kings) & bit != 0 else 1
+                if own & bit == 0:
+                    code = -code
+            codes[i, square ^ turn] = code
+
+
+@njit
 def as_score(total):
     """Turn a value in men into an integer score within MAX_SCORE."""
     score = np.rint(total * np.float32(SCORE_UNIT))

@@ -1,9 +1,11 @@
-"""Co-evolution of checkers evaluators: the published method, and duels of mirrored perturbations.
+"""Co-evolution of checkers evaluators: the published method, and a memetic one in which networks learn as they live.
 
 `population` is Chellapilla & Fogel's: parents and offspring play each other, the better half survives, every weight
-carries its own self-adaptive step size. `duels` is an evolution strategy for noisy outcomes: each random direction is
-tried forwards and backwards, the two networks play each other, and the centre moves along the directions that won
-(antithetic sampling as in Salimans et al. 2017, the pairing as in SPSA tuning of chess programs; Adam steps).
+carries its own self-adaptive step size. `memetic` (Moscato 1989; learnt weights are inherited, as Lamarck had it) lets
+a few networks play each other and learn, each by gradient descent, from the positions of all their games; what they
+learn towards is a mixture of the game's outcome and the search's own score, and the mixture and the learning rate are
+genes: now and then the network that scores worst is replaced by a mutated copy of the one that scores best, as in
+population-based training (Jaderberg et al. 2017). In both, nothing but the outcome of games is given from outside.
 
 Everything random in generation g is drawn from a generator seeded with (seed, g), so that a run that resumes after
 generation g goes on exactly as if it had never stopped. No torch here.
@@ -17,14 +19,15 @@ from typing import Literal
 
 import numpy as np
 
-from agents.arena import Arena
-from agents.evaluators import anaconda
-from games.checkers import CHECKERS
+from agents.anaconda_learning import adam, gradient
+from agents.arena import Arena, GameTrace
+from agents.evaluators import SCORE_UNIT, anaconda, input_codes
+from games.checkers import CHECKERS, NO_JUMPER
 from games.compiled import NDArray
 from games.notation import play_turn
 from games.openings import three_move_openings
-from games.rules import States
-from nets.anaconda_layout import NUM_WEIGHTS
+from games.rules import States, apply, init, is_over
+from nets.anaconda_layout import NUM_SQUARES, NUM_WEIGHTS
 
 KING_MIN, KING_MAX = 1.0, 3.0  # bounds of the evolved king value K
 KING_STEP = 0.1
@@ -37,8 +40,8 @@ Arrays = dict[str, NDArray]  # the whole state of a learner, as it is checkpoint
 class EvolveConfig:
     """Evolution of a checkers evaluator; the defaults are the published method."""
 
-    method: Literal["population", "duels"] = "population"
-    """population: Chellapilla & Fogel 1999-2001. duels: an evolution strategy on mirrored pairs."""
+    method: Literal["population", "memetic"] = "population"
+    """population: Chellapilla & Fogel 1999-2001. memetic: a few networks that also learn from their games."""
     generations: int = 840
     """Generations to train in all; a resumed run may ask for more."""
     seed: int = 0
@@ -48,7 +51,7 @@ class EvolveConfig:
     extension: int = 2
     """Turns added, once, where a line ends on a pending capture or a forced move; 0 plays captures out only."""
     parents: int = 15
-    """population: networks that survive a generation; each has one offspring."""
+    """population: networks that survive a generation, each has one offspring. memetic: networks that live."""
     games_as_first: int = 5
     """population: games that each network plays as the first player, against others drawn at random."""
     win_points: float = 1.0
@@ -58,19 +61,27 @@ class EvolveConfig:
     weight_range: float = 0.2
     """Starting weights are uniform in plus or minus this."""
     sigma: float = 0.05
-    """population: starting step size of each weight. duels: size of a perturbation."""
+    """population: starting step size of each weight. memetic: mutation of each weight of a copied network."""
     king_value: float = 2.0
     """Starting value of a king, in men."""
-    pairs: int = 128
-    """duels: mirrored pairs a generation; each plays two games, from one position by both sides."""
-    opening_plies: int = 4
-    """duels: random turns that lead to each starting position."""
-    learning_rate: float = 0.05
-    """duels: Adam's step size at the start; it falls to a tenth over the run's horizon."""
-    horizon: int = 3000
-    """duels: generations over which the step size falls."""
-    average: float = 0.98
-    """duels: decay of the running average of the centre, which is the network that is kept."""
+    openings: int = 16
+    """memetic: starting positions a generation; every two networks play each of them with both colours."""
+    opening_plies: int = 8
+    """memetic: most random turns that lead to a starting position; the number is drawn evenly from 0."""
+    learning_rate: float = 0.002
+    """memetic: Adam's step size of the first networks; a gene."""
+    outcome_share: float = 0.5
+    """memetic: share of the outcome in what is learnt towards, the rest is the search's score; a gene of that mean."""
+    memory: int = 100_000
+    """memetic: positions that are remembered to learn from."""
+    batch_size: int = 256
+    """memetic: positions of one gradient step."""
+    steps: int = 100
+    """memetic: gradient steps of each network a generation."""
+    horizon: int = 2000
+    """memetic: generations over which learning rates fall to a tenth."""
+    selection_period: int = 10
+    """memetic: generations between two replacements of the worst by the best."""
     rules: str = "anaconda"
     """Rule set of training games."""
     control_period: int = 10
@@ -83,20 +94,22 @@ class EvolveConfig:
     """Generations between checkpoints."""
 
 
-DUELS = EvolveConfig(
-    method="duels",
-    generations=3000,
-    horizon=3000,
+MEMETIC = EvolveConfig(
+    method="memetic",
+    generations=2000,
+    horizon=2000,
+    parents=4,
+    sigma=0.01,
     depth=2,
     extension=0,
     rules="wcdf",
-    weight_range=0.05,
-    sigma=0.1,
+    control_period=50,
+    checkpoint_period=20,
 )
 PRESETS: dict[str, EvolveConfig] = {
     "paper": EvolveConfig(),
-    "modern": DUELS,
-    "quick": replace(DUELS, generations=200, horizon=200, control_period=20),
+    "modern": MEMETIC,
+    "quick": replace(MEMETIC, generations=250, horizon=250, control_period=25, checkpoint_period=10),
 }
 
 
@@ -106,10 +119,10 @@ class Progress:
 
     generation: int
     games: int  # training games of this generation
-    best: float  # population: points of the best network; duels: largest mean score of a duel, -1 to 1
-    mean: float  # population: mean points; duels: mean absolute score
+    best: float  # population: points of the best network; memetic: its running mean score, -1 to 1
+    mean: float  # population: mean points; memetic: mean squared error of the networks' values
     draws: float  # share of the games
-    sigma: float  # population: mean step size; duels: length of the centre's step
+    sigma: float  # population: mean step size; memetic: mean learning rate
     king_value: float  # of the network that is kept
 
 
@@ -179,80 +192,118 @@ def population_step(config: EvolveConfig, state: Arrays, generation: int, arena:
     )
 
 
-# --- duels ----------------------------------------------------------------------------------------------------------
+# --- memetic --------------------------------------------------------------------------------------------------------
 
-ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON = 0.9, 0.99, 1e-8
+SCORE_DECAY = 0.9  # of a network's running mean score, a generation
+AVERAGE_DECAY = 0.9  # of the running mean of a network's weights, which is what it is kept as
+RATE_MUTATION, SHARE_MUTATION = 0.3, 0.1  # standard deviations: of the logarithm, of the share
 
 
-def first_centre(config: EvolveConfig) -> Arrays:
-    """Return the centre of generation 0; `centre` [5047] holds the weights and, last, K."""
+def first_networks(config: EvolveConfig) -> Arrays:
+    """Return the networks of generation 0; `vectors` [P, 5047] hold the weights and, last, K."""
     rng = np.random.default_rng((config.seed, 0))
-    weights = rng.uniform(-config.weight_range, config.weight_range, NUM_WEIGHTS)
-    centre = np.append(weights, config.king_value)
-    return {"centre": centre, "average": centre.copy(), "moment_1": centre * 0.0, "moment_2": centre * 0.0}
+    number = config.parents
+    weights = rng.uniform(-config.weight_range, config.weight_range, (number, NUM_WEIGHTS))
+    vectors = np.concatenate([weights, np.full((number, 1), config.king_value)], axis=1).astype(np.float32)
+    return {
+        "vectors": vectors,
+        "averages": vectors.copy(),
+        "moments": np.zeros((number, 2, NUM_WEIGHTS + 1), np.float32),
+        "steps": np.zeros(number, np.int64),  # gradient steps taken, for Adam
+        "rates": config.learning_rate * np.exp(RATE_MUTATION * rng.standard_normal(number)),
+        "shares": np.clip(config.outcome_share + SHARE_MUTATION * rng.standard_normal(number), 0.0, 1.0),
+        "scores": np.zeros(number),  # running mean over games, -1 to 1
+        "codes": np.zeros((config.memory, NUM_SQUARES), np.int8),  # remembered positions, a ring
+        "outcomes": np.zeros(config.memory, np.float32),  # for the mover
+        "searched": np.zeros(config.memory, np.float32),  # expected return by the search, for the mover
+        "remembered": np.zeros(1, np.int64),  # positions ever written to the ring
+    }
 
 
-def random_starts(config: EvolveConfig, count: int, rng: np.random.Generator) -> States:
-    """Return positions [count], each after a few random turns from the start, none of them over."""
-    starts = CHECKERS.new(count, config.rules)
-    for i in range(count):
-        while True:
-            starts[i] = CHECKERS.new(1, config.rules)[0]
-            while starts[i].ply < config.opening_plies and (actions := CHECKERS.legal_actions(starts[i])):
-                CHECKERS.functions["apply"](starts[i], int(rng.choice(actions)))
-            if CHECKERS.legal_actions(starts[i]):
-                break
+def memetic_step(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -> tuple[Arrays, Progress]:
+    """Let all networks play each other, remember the positions, learn from them, and now and then select."""
+    rng = np.random.default_rng((config.seed, generation))
+    state = {name: array.copy() for name, array in state.items()}
+    number = config.parents
+    networks = anaconda(state["vectors"][:, :-1], state["vectors"][:, -1])
+    starts = random_starts(config, rng)
+    pairings = np.array([(i, j, s) for i in range(number) for j in range(number) if i != j for s in range(len(starts))])
+    depths = (config.depth, config.depth)
+    games = [*arena.play_on_record(networks, networks, pairings, starts, depths)]
+    outcomes = np.array([game.outcome for game in games])
+    for game in games:
+        remember(state, game)
+    totals = np.zeros(number)
+    np.add.at(totals, pairings[:, 0], outcomes)
+    np.add.at(totals, pairings[:, 1], -outcomes)
+    games_each = 2 * len(games) / number
+    state["scores"] = SCORE_DECAY * state["scores"] + (1 - SCORE_DECAY) * totals / games_each
+    decay = 0.1 ** min(1.0, generation / config.horizon)
+    seeds = rng.integers(2**63, size=number)
+    errors = [*arena.map(lambda i: learn(config, state, i, decay, int(seeds[i])), range(number))]
+    if generation % config.selection_period == 0:
+        replace_worst(config, state, rng)
+    best = int(state["scores"].argmax())
+    return state, Progress(
+        generation=generation,
+        games=len(games),
+        best=float(state["scores"][best]),
+        mean=float(np.mean(errors)),
+        draws=float((outcomes == 0).mean()),
+        sigma=float((decay * state["rates"]).mean()),
+        king_value=float(state["averages"][best, -1]),
+    )
+
+
+def random_starts(config: EvolveConfig, rng: np.random.Generator) -> States:
+    """Return positions, each after a few random turns from the start, none of them over."""
+    starts = CHECKERS.new(config.openings, config.rules)
+    for start in starts:
+        plies = rng.integers(config.opening_plies + 1)
+        while start.ply < plies or start.jumper != NO_JUMPER:
+            apply(start, int(rng.choice(CHECKERS.legal_actions(start))))
+            if is_over(start):
+                init(start)
     return starts
 
 
-def duel_networks(centre: NDArray, perturbations: NDArray) -> NDArray:
-    """Return the evaluators at centre + perturbations [N, 5047], king values kept within their bounds."""
-    vectors = centre + perturbations
-    king_values = np.clip(vectors[:, -1], KING_MIN, KING_MAX)
-    return anaconda(vectors[:, :-1].astype(np.float32), king_values.astype(np.float32))
+def remember(state: Arrays, game: GameTrace) -> None:
+    """Write a game's positions to the ring, each with the outcome and the search's score for its mover."""
+    count, size = len(game.positions), len(state["codes"])
+    codes = np.empty((count, NUM_SQUARES), np.int8)
+    input_codes(game.positions, codes)
+    places = (state["remembered"][0] + np.arange(count)) % size
+    state["codes"][places] = codes
+    state["outcomes"][places] = np.where(game.positions["to_play"] == 0, game.outcome, -game.outcome)
+    state["searched"][places] = np.tanh(game.scores / SCORE_UNIT)
+    state["remembered"] += count
 
 
-def duel_step(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -> tuple[Arrays, Progress]:
-    """Let mirrored pairs play each other and move the centre along the winning directions."""
-    rng = np.random.default_rng((config.seed, generation))
-    directions = rng.standard_normal((config.pairs, NUM_WEIGHTS + 1)).astype(np.float32)
-    forward = duel_networks(state["centre"], config.sigma * directions)
-    backward = duel_networks(state["centre"], -config.sigma * directions)
-    starts = random_starts(config, config.pairs, rng)
-    pairings = np.repeat(np.arange(config.pairs)[:, None], 3, axis=1)
-    depths = (config.depth, config.depth)
-    outcomes = np.array(
-        [
-            [*arena.play(forward, backward, pairings, starts, depths)],
-            [*arena.play(backward, forward, pairings, starts, depths)],
-        ]
-    )
-    scores = (outcomes[0] - outcomes[1]) / 2.0  # of `forward`, -1 to 1
-    ascent = scores @ directions / config.pairs
-    new, step = adam_step(config, state, ascent, generation)
-    return new, Progress(
-        generation=generation,
-        games=outcomes.size,
-        best=float(scores.max()),
-        mean=float(np.abs(scores).mean()),
-        draws=float((outcomes == 0).mean()),
-        sigma=float(np.linalg.norm(step)),
-        king_value=float(new["average"][-1]),
-    )
+def learn(config: EvolveConfig, state: Arrays, i: int, decay: float, seed: int) -> float:
+    """Take network i's gradient steps of a generation in place; return the mean squared error it met."""
+    rng = np.random.default_rng(seed)
+    filled = min(int(state["remembered"][0]), config.memory)
+    vector, share, total = state["vectors"][i], float(state["shares"][i]), 0.0
+    for _ in range(config.steps):
+        chosen = rng.integers(filled, size=config.batch_size)
+        targets = share * state["outcomes"][chosen] + (1.0 - share) * state["searched"][chosen]
+        slope, error = gradient(vector, state["codes"][chosen], targets.astype(np.float32))
+        state["steps"][i] += 1
+        adam(vector, state["moments"][i], slope, decay * float(state["rates"][i]), int(state["steps"][i]))
+        vector[-1] = np.clip(vector[-1], KING_MIN, KING_MAX)
+        total += error
+    state["averages"][i] += (1 - AVERAGE_DECAY) * (vector - state["averages"][i])
+    return total / config.steps
 
 
-def adam_step(config: EvolveConfig, state: Arrays, ascent: NDArray, generation: int) -> tuple[Arrays, NDArray]:
-    """Return the state after one Adam step (Kingma & Ba 2015) along an estimated direction of ascent, and the step."""
-    moment_1 = ADAM_BETA_1 * state["moment_1"] + (1 - ADAM_BETA_1) * ascent
-    moment_2 = ADAM_BETA_2 * state["moment_2"] + (1 - ADAM_BETA_2) * ascent**2
-    mean = moment_1 / (1 - ADAM_BETA_1**generation)
-    scale = np.sqrt(moment_2 / (1 - ADAM_BETA_2**generation)) + ADAM_EPSILON
-    rate = config.learning_rate * 0.1 ** min(1.0, generation / config.horizon)
-    step = rate * mean / scale
-    centre = state["centre"] + step
-    centre[-1] = np.clip(centre[-1], KING_MIN, KING_MAX)
-    average = config.average * state["average"] + (1 - config.average) * centre
-    return {"centre": centre, "average": average, "moment_1": moment_1, "moment_2": moment_2}, step
+def replace_worst(config: EvolveConfig, state: Arrays, rng: np.random.Generator) -> None:
+    """Put a mutated copy of the network that scores best in the place of the one that scores worst."""
+    best, worst = int(state["scores"].argmax()), int(state["scores"].argmin())
+    for name in ("vectors", "averages", "moments", "steps", "rates", "shares", "scores"):
+        state[name][worst] = state[name][best]
+    state["vectors"][worst, :-1] += config.sigma * rng.standard_normal(NUM_WEIGHTS).astype(np.float32)
+    state["rates"][worst] *= np.exp(RATE_MUTATION * rng.standard_normal())
+    state["shares"][worst] = np.clip(state["shares"][worst] + SHARE_MUTATION * rng.standard_normal(), 0.0, 1.0)
 
 
 # --- both -----------------------------------------------------------------------------------------------------------
@@ -260,12 +311,12 @@ def adam_step(config: EvolveConfig, state: Arrays, ascent: NDArray, generation: 
 
 def first_state(config: EvolveConfig) -> Arrays:
     """Return the learner's state before the first generation."""
-    return first_population(config) if config.method == "population" else first_centre(config)
+    return first_population(config) if config.method == "population" else first_networks(config)
 
 
 def evolve(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -> Iterator[tuple[Arrays, Progress]]:
     """Yield the state and what was measured after each generation that follows `generation`."""
-    step = population_step if config.method == "population" else duel_step
+    step = population_step if config.method == "population" else memetic_step
     for next_generation in range(generation + 1, config.generations + 1):
         state, progress = step(config, state, next_generation, arena)
         yield state, progress
@@ -273,8 +324,9 @@ def evolve(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -
 
 def best_network(state: Arrays) -> tuple[NDArray, float]:
     """Return the weights float32[5046] and the K of the network that a run keeps."""
-    if "average" in state:
-        return state["average"][:-1].astype(np.float32), float(state["average"][-1])
+    if "averages" in state:
+        best = state["averages"][int(state["scores"].argmax())]
+        return best[:-1], float(best[-1])
     return state["weights"][0], float(state["king_values"][0])
 
 

@@ -28,6 +28,21 @@ from games.compiled import NDArray, announce_compilation
 RUNS = Path("runs")
 MODEL_FILE = "model.safetensors"
 REPORT_FILE = "report.json"
+LEAST = {  # of the options that cannot be 0
+    "generations": 1,
+    "depth": 1,
+    "parents": 2,
+    "games_as_first": 1,
+    "openings": 1,
+    "memory": 1,
+    "batch_size": 1,
+    "horizon": 1,
+    "selection_period": 1,
+    "control_period": 1,
+    "control_depth": 1,
+    "control_openings": 1,
+    "checkpoint_period": 1,
+}
 EARLY_SNAPSHOTS = (0, 10, 100)  # generations whose network is kept, and then every 100th; 840 is the published end
 
 
@@ -131,12 +146,10 @@ def check(config: EvolveConfig) -> None:
     """Raise ValueError, in one line, for a value that no run can have."""
     if config.rules not in CHECKERS.rule_sets:
         raise ValueError(f"--rules {config.rules}: there are {', '.join(CHECKERS.rule_sets)}")
-    for name in ("generations", "depth", "parents", "games_as_first", "pairs", "horizon"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1")
-    for name in ("control_period", "control_depth", "checkpoint_period", "control_openings"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1")
+    for field in dataclasses.fields(config):
+        value, least = getattr(config, field.name), LEAST.get(field.name, 0)
+        if isinstance(value, int | float) and field.name != "loss_points" and not least <= value < math.inf:
+            raise ValueError(f"--{field.name.replace('_', '-')} {value}: at least {least}")
 
 
 def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSignal, console: Console) -> bool:
@@ -157,17 +170,18 @@ def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSign
     ) as bar:
         task = bar.add_task("", total=config.generations, completed=done, shown="")
         control, begun = "", time.perf_counter()
-        for state, progress in evolve(config, state, done, arena):  # noqa: B020  # the state of the loop
+        for state, progress in evolve(config, state, done, arena):  # noqa: B020
             generation = progress.generation
             seconds = time.perf_counter() - begun
             values = dataclasses.asdict(progress)
             del values["generation"]
-            if generation % config.control_period == 0 or generation == config.generations:
+            if generation % config.control_period == 0:
                 values["control"] = control_score(state, arena, starts, config)
                 control = f"vs material {values['control']:.0%}"
             run.log(generation, **values)
             run.log_timing(generation, seconds=seconds, games_per_second=progress.games / seconds)
-            shown = f"best {progress.best:+.2f}  mean {progress.mean:+.2f}  {progress.games / seconds:.0f} games/s  {control}"
+            speed = f"{progress.games / seconds:.0f} games/s"
+            shown = f"best {progress.best:+.2f}  mean {progress.mean:+.2f}  {speed}  {control}"
             bar.update(task, completed=generation, shown=shown)
             if not console.is_terminal and "control" in values:
                 console.print(f"generation {generation}/{config.generations}  {shown}", highlight=False)

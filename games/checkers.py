@@ -306,8 +306,8 @@ def observe(state, planes):
             row = square // 4
             planes[plane, row, 2 * (square % 4) + (row + 1) % 2] = np.float32(1.0)
     if state.jumper != NO_JUMPER:
-        row = np.int64(state.jumper) // 4
-        planes[4, row, 2 * (np.int64(state.jumper) % 4) + (row + 1) % 2] = np.float32(1.0)
+        jumper = np.int64(state.jumper)
+        planes[4, jumper // 4, 2 * (jumper % 4) + (jumper // 4 + 1) % 2] = np.float32(1.0)
     planes[5] = np.float32(state.to_play)
     planes[6] = min(np.float32(state.quiet_plies) / np.float32(100.0), np.float32(1.0))
 

@@ -169,19 +169,19 @@ def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSign
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("", total=config.generations, completed=done, shown="")
-        control, begun = "", time.perf_counter()
+        control, begun, begun_cpu = "", time.perf_counter(), time.process_time()
         for state, progress in evolve(config, state, done, arena):  # noqa: B020
             generation = progress.generation
-            seconds = time.perf_counter() - begun
+            seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - begun_cpu
             values = dataclasses.asdict(progress)
             del values["generation"]
             if generation % config.control_period == 0:
                 values["control"] = control_score(state, arena, starts, config)
                 control = f"vs material {values['control']:.0%}"
             run.log(generation, **values)
-            run.log_timing(generation, seconds=seconds, games_per_second=progress.games / seconds)
-            speed = f"{progress.games / seconds:.0f} games/s"
-            shown = f"best {progress.best:+.2f}  mean {progress.mean:+.2f}  {speed}  {control}"
+            speed = progress.games / seconds
+            run.log_timing(generation, seconds=seconds, cpu_seconds=cpu_seconds, games_per_second=speed)
+            shown = f"best {progress.best:+.2f}  mean {progress.mean:+.2f}  {speed:.0f} games/s  {control}"
             bar.update(task, completed=generation, shown=shown)
             if not console.is_terminal and "control" in values:
                 console.print(f"generation {generation}/{config.generations}  {shown}", highlight=False)
@@ -192,7 +192,7 @@ def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSign
                 save_network(run.directory / MODEL_FILE, state, config)
             if stop.requested and generation < config.generations:
                 return False
-            begun = time.perf_counter()
+            begun, begun_cpu = time.perf_counter(), time.process_time()
     save_network(run.directory / MODEL_FILE, state, config)
     return True
 

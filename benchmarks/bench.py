@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Read when a library loads: without them numpy's and torch's products run on all cores.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-LEAST = {"repeats": 1, "positions": 1, "seed": 0}  # values of options, wherever they occur
+LEAST = {"repeats": 1, "positions": 1, "openings": 1, "seed": 0}  # values of options, wherever they occur
 HELP = """Measure how fast the kernels, searches and learners are, beside other programs where they are installed.
 
 Speeds are by CPU time, compilation left out, with the best and the median of some repetitions. What else runs on the
@@ -178,13 +178,43 @@ class Endgame:
         return Report(document, endgame.tables(document))
 
 
-Subject = Perft | AlphaBeta | Evaluate | Evolve | Endgame
+@dataclass(frozen=True)
+class Curve:
+    """Play the networks that evolution runs kept on the way: the strength they had after so much training.
+
+    Each plays random moves and the piece count at equal depth over openings of the three-move deck, with both colours;
+    generations 0, 10, 100 and the last also play each other.
+    """
+
+    runs: Annotated[tuple[Path, ...], arg(metavar="RUN ...", help_behavior_hint=""), Positional]
+    """directories of train.py evolve"""
+    depths: Annotated[tuple[int, ...], arg(metavar="N ...")] = (4, 6)
+    """turns that both sides look ahead; the first also against random moves and among generations"""
+    openings: Annotated[int, arg(metavar="N")] = 50
+    """openings of a match; each is two games"""
+    png: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """also draw the curves (needs the extra [plots])"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the tables"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import curve
+
+        document = curve.measure(list(self.runs), list(self.depths), self.openings)
+        if self.png is not None:
+            curve.draw(document, self.png)
+        return Report(document, curve.tables(document))
+
+
+Subject = Perft | AlphaBeta | Evaluate | Evolve | Endgame | Curve
 SUBJECTS: dict[str, Callable[..., Subject]] = {
     "perft": Perft,
     "alphabeta": AlphaBeta,
     "evaluate": Evaluate,
     "evolve": Evolve,
     "endgame": Endgame,
+    "curve": Curve,
 }
 
 

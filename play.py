@@ -81,7 +81,7 @@ def main() -> int:
     """Run the command line; return the exit status."""
     command = tyro.cli(Command, description=__doc__, prog="play.py", config=(tyro.conf.FlagCreatePairsOff,))
 
-    from agents.player import PlayerError
+    from agents.analysis import PlayerError
     from games.pdn import PdnError
     from games.rules import GameError
 
@@ -124,8 +124,9 @@ def play(command: Checkers | ConnectFour) -> int:
 
 def serve(command: Checkers) -> int:
     """Be a Hub engine until the driver leaves."""
+    from agents.analysis import PlayerError
     from agents.hub_engine import HubEngine
-    from agents.player import PlayerError, make_player
+    from agents.player import make_player
     from games.checkers import CHECKERS
 
     foreign = [name for name in ("black", "white", "fen", "rules") if getattr(command, name) is not None]

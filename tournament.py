@@ -88,9 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_or_complain(options: Options) -> int:
     """Run, and tell in one line what makes it impossible."""
+    from agents.analysis import PlayerError
     from agents.game_log import GameLogError  # here and not above: --help need not wait for numba
     from agents.match import MatchError
-    from agents.player import PlayerError
     from games.openings import OpeningError
     from games.rules import GameError
 

@@ -1,7 +1,8 @@
-"""What a player says of a position beside its move."""
+"""What players say: of a position beside their move, and of what went wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -26,3 +27,18 @@ class Analysis:
     nodes: int = 0  # positions visited
     seconds: float = 0.0
     moves: tuple[MoveAnalysis, ...] = ()
+
+
+Progress = Callable[[Analysis], None]  # is called with what a search has found so far
+
+
+class PlayerError(ValueError):
+    """A player that does not exist, cannot be made or broke the rules; the message is one line."""
+
+
+class PlayerTimeoutError(PlayerError, TimeoutError):
+    """A player that did not answer in time."""
+
+
+class IllegalMoveError(PlayerError):
+    """A player that answered with a move that is not legal."""

@@ -196,7 +196,7 @@ def population_step(config: EvolveConfig, state: Arrays, generation: int, arena:
 
 SCORE_DECAY = 0.9  # of a network's running mean score, a generation
 AVERAGE_DECAY = 0.9  # of the running mean of a network's weights, which is what it is kept as
-RATE_MUTATION, SHARE_MUTATION = 0.3, 0.1  # standard deviations: of the logarithm, of the share
+RATE_MUTATION, SHARE_MUTATION = 0.2, 0.05  # standard deviations: of the logarithm, of the share
 
 
 def first_networks(config: EvolveConfig) -> Arrays:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
+from agents.alphabeta import MAX_DEPTH
 from agents.arena import Arena
 from agents.evaluators import Evaluator, anaconda, material, save_evaluator
 from agents.evolve import PRESETS, Arrays, EvolveConfig, best_network, control_starts, evolve, first_state
 from agents.run import Run, StopSignal
 from games.checkers import CHECKERS
 from games.compiled import NDArray, announce_compilation
+from games.openings import MAX_PLIES
 
 RUNS = Path("runs")
 MODEL_FILE = "model.safetensors"
@@ -36,6 +39,7 @@ LEAST = {  # of the options that cannot be 0
     "openings": 1,
     "memory": 1,
     "batch_size": 1,
+    "steps": 1,
     "horizon": 1,
     "selection_period": 1,
     "control_period": 1,
@@ -43,6 +47,7 @@ LEAST = {  # of the options that cannot be 0
     "control_openings": 1,
     "checkpoint_period": 1,
 }
+MOST = {"depth": MAX_DEPTH, "extension": MAX_DEPTH, "control_depth": MAX_DEPTH, "opening_plies": MAX_PLIES}
 EARLY_SNAPSHOTS = (0, 10, 100)  # generations whose network is kept, and then every 100th; 840 is the published end
 
 
@@ -113,7 +118,7 @@ def run_directory(options: Options) -> Path:
 def train(options: Options, console: Console) -> None:
     """Evolve to the last generation, saving as it goes, then rate the result."""
     config, directory = options.config, run_directory(options)
-    check(config)
+    check(options)
     arena = Arena(CHECKERS, options.workers, config.extension)
 
     def notice(line: str) -> None:
@@ -136,20 +141,25 @@ def train(options: Options, console: Console) -> None:
                 notice(f"stopped; go on with: {resume_command(options, directory)}")
                 return
             report(directory, config, arena, console)
-            notice(f"play it:     python play.py checkers --white alphabeta:model={directory / MODEL_FILE},depth=6")
+            player = shlex.quote(f"alphabeta:model={directory / MODEL_FILE},depth=6")
+            notice(f"play it:     python play.py checkers --white {player}")
             notice(f"train on:    {resume_command(options, directory, config.generations * 2)}")
     finally:
         arena.close()
 
 
-def check(config: EvolveConfig) -> None:
+def check(options: Options) -> None:
     """Raise ValueError, in one line, for a value that no run can have."""
-    if config.rules not in CHECKERS.rule_sets:
-        raise ValueError(f"--rules {config.rules}: there are {', '.join(CHECKERS.rule_sets)}")
-    for field in dataclasses.fields(config):
-        value, least = getattr(config, field.name), LEAST.get(field.name, 0)
-        if isinstance(value, int | float) and field.name != "loss_points" and not least <= value < math.inf:
-            raise ValueError(f"--{field.name.replace('_', '-')} {value}: at least {least}")
+    rules = options.config.rules
+    if rules not in CHECKERS.rule_sets:
+        raise ValueError(f"--rules {rules}: there are {', '.join(CHECKERS.rule_sets)}")
+    values = {**dataclasses.asdict(options.config), "workers": options.workers}
+    del values["loss_points"]
+    for name, value in values.items():
+        least, most = LEAST.get(name, 0), MOST.get(name, math.inf)
+        if isinstance(value, int | float) and not (least <= value <= most and math.isfinite(value)):
+            allowed = f"at least {least}" if most == math.inf else f"{least} to {most}"
+            raise ValueError(f"--{name.replace('_', '-')} {value}: {allowed}")
 
 
 def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSignal, console: Console) -> bool:
@@ -244,12 +254,10 @@ def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console
 
 def resume_command(options: Options, directory: Path, generations: int | None = None) -> str:
     """Return the command line that goes on with a run."""
-    changed = [
-        f"--{field.name.replace('_', '-')} {getattr(options.config, field.name)}"
-        for field in dataclasses.fields(EvolveConfig)
-        if getattr(options.config, field.name) != getattr(PRESETS[options.preset], field.name)
-        and not (generations and field.name == "generations")
-    ]
-    if generations:
-        changed.append(f"--generations {generations}")
-    return " ".join(["python train.py evolve --preset", options.preset, *changed, f"--out {directory} --resume"])
+    config = options.config if generations is None else dataclasses.replace(options.config, generations=generations)
+    words = ["python", "train.py", "evolve", "--preset", options.preset]
+    for field in dataclasses.fields(EvolveConfig):
+        value = getattr(config, field.name)
+        if value != getattr(PRESETS[options.preset], field.name):
+            words += [f"--{field.name.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--out", str(directory), "--resume"])

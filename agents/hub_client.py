@@ -21,9 +21,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO
 
-from agents.analysis import Analysis
+from agents.analysis import Analysis, IllegalMoveError, PlayerError, PlayerTimeoutError, Progress
 from agents.hub import FRAMES, VARIANT, HubError, format_line, move_name, parse_line, parse_move, position_name, shorten
-from agents.player import IllegalMoveError, PlayerError, PlayerTimeoutError, Progress
 from games.checkers import NO_JUMPER
 from games.notation import Turn, legal_turns, play_turn
 from games.rules import State, States, apply, hash_key, to_play

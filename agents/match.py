@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.player import IllegalMoveError, Player, PlayerError, make_player, parse_spec
+from agents.analysis import IllegalMoveError, PlayerError
+from agents.player import Player, make_player, parse_spec
 from games.notation import play_turn, turn_name
 from games.openings import Opening
 from games.rules import Game, State, apply, game_of, is_over, returns, to_play

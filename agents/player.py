@@ -13,14 +13,14 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from agents.analysis import Analysis
+from agents.analysis import Analysis, PlayerError, Progress
 from games.rules import Game, State, States
 
 if TYPE_CHECKING:
@@ -32,21 +32,6 @@ DEFAULT_ENDGAME = 4  # pieces that endgame tables are asked for; tables up to he
 FORCED_DEPTH = 2  # whole turns, where there is nothing to choose
 MODEL_FILE = "model.safetensors"  # what a model's folder and a run's directory call it
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
-
-Progress = Callable[[Analysis], None]  # is called with what a search has found so far
-
-
-class PlayerError(ValueError):
-    """A player that does not exist, cannot be made or broke the rules; the message is one line."""
-
-
-class PlayerTimeoutError(PlayerError, TimeoutError):
-    """A player that did not answer in time."""
-
-
-class IllegalMoveError(PlayerError):
-    """A player that answered with a move that is not legal."""
-
 
 class Player(Protocol):
     """Anyone who plays: a bot, a person, an outside engine."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agents import hub_client
-from agents.analysis import Analysis
+from agents.analysis import Analysis, IllegalMoveError, PlayerError, PlayerTimeoutError
 from agents.hub import (
     FRAMES,
     HubError,
@@ -27,7 +27,7 @@ from agents.hub import (
     position_name,
 )
 from agents.hub_engine import HubEngine, Level, information
-from agents.player import IllegalMoveError, Player, PlayerError, PlayerTimeoutError, make_player
+from agents.player import Player, make_player
 from games.checkers import CHECKERS
 from games.notation import legal_turns, play_turn
 from games.pdn import fen_name, parse_fen

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from agents.analysis import Analysis
+from agents.analysis import Analysis, PlayerError, PlayerTimeoutError
 from agents.match import (
     Contestant,
     GameRecord,
@@ -23,7 +23,7 @@ from agents.match import (
     round_robin,
     schedule,
 )
-from agents.player import Player, PlayerError, PlayerTimeoutError, RandomPlayer
+from agents.player import Player, RandomPlayer
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.notation import parse_turn, play_turn

@@ -14,9 +14,8 @@ from rich.console import Console
 
 import play
 from agents import terminal
-from agents.analysis import Analysis, MoveAnalysis
+from agents.analysis import Analysis, IllegalMoveError, MoveAnalysis
 from agents.board_view import View, board_lines, view_of
-from agents.player import IllegalMoveError
 from agents.terminal import Setting, TerminalGame
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from agents import player as players
+from agents.analysis import PlayerError
 from agents.evaluators import save_evaluator
-from agents.player import PlayerError, PlayerSpec, find_model, make_player, parse_spec
+from agents.player import PlayerSpec, find_model, make_player, parse_spec
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.pdn import parse_fen

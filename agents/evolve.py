@@ -14,7 +14,7 @@ generation g goes on exactly as if it had never stopped. No torch here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -78,7 +78,7 @@ class EvolveConfig:
     """memetic: positions of one gradient step."""
     steps: int = 100
     """memetic: gradient steps of each network a generation."""
-    horizon: int = 2000
+    horizon: int = 700
     """memetic: generations over which learning rates fall to a tenth."""
     selection_period: int = 10
     """memetic: generations between two replacements of the worst by the best."""
@@ -94,22 +94,30 @@ class EvolveConfig:
     """Generations between checkpoints."""
 
 
-MEMETIC = EvolveConfig(
-    method="memetic",
-    generations=2000,
-    horizon=2000,
-    parents=4,
-    sigma=0.01,
-    depth=2,
-    extension=0,
-    rules="wcdf",
-    control_period=50,
-    checkpoint_period=20,
-)
 PRESETS: dict[str, EvolveConfig] = {
     "paper": EvolveConfig(),
-    "modern": MEMETIC,
-    "quick": replace(MEMETIC, generations=250, horizon=250, control_period=25, checkpoint_period=10),
+    "modern": EvolveConfig(
+        method="memetic",
+        generations=700,
+        horizon=700,
+        parents=4,
+        sigma=0.01,
+        extension=0,
+        rules="wcdf",
+        steps=300,
+        control_period=25,
+    ),
+    "quick": EvolveConfig(
+        method="memetic",
+        generations=250,
+        horizon=250,
+        parents=4,
+        sigma=0.01,
+        depth=2,
+        extension=0,
+        rules="wcdf",
+        control_period=25,
+    ),
 }
 
 

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import pytest
 
+from agents.alphabeta import Searcher, SearchLimits, expected_return
 from agents.arena import Arena, only_action, random_action
 from agents.evaluators import anaconda, material
 from games.checkers import CHECKERS
@@ -15,7 +16,7 @@ from games.compiled import NDArray, njit
 from games.notation import play_turn
 from games.openings import random_openings
 from games.pdn import parse_fen
-from games.rules import States
+from games.rules import States, is_quiet, to_play
 from nets.anaconda_layout import NUM_WEIGHTS
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="whole games: numba is switched off")
@@ -39,9 +40,9 @@ def piece_counts(*king_values: float) -> NDArray:
     return np.array([material(1.0, value) for value in king_values])
 
 
-def starts_after(plies: int, count: int) -> States:
+def starts_after(plies: int, count: int, rules: str = "wcdf") -> States:
     """Return positions after random openings."""
-    starts = CHECKERS.new(count, "wcdf")
+    starts = CHECKERS.new(count, rules)
     for i, opening in enumerate(random_openings(CHECKERS, plies, count, seed=3)):
         for turn in opening.turns:
             play_turn(starts[i], turn)
@@ -139,6 +140,46 @@ def test_outcomes_of_random_play_do_not_depend_on_the_number_of_workers() -> Non
         found.append([*arena.play(player, player, all_pairings(1, 1, 5).repeat(8, axis=0), starts, (0, 1), seed=9)])
         arena.close()
     assert found[0] == found[1]
+
+
+# --- games on record --------------------------------------------------------------------------------------------------
+
+
+def test_a_record_holds_the_quiet_positions_that_were_searched(arena: Arena) -> None:
+    player = piece_counts(1.5)
+    starts = starts_after(6, 4, "anaconda")
+    pairings = all_pairings(1, 1, 4)
+    games = [*arena.play_on_record(player, player, pairings, starts, (2, 2))]
+    assert [game.outcome for game in games] == [*arena.play(player, player, pairings, starts, (2, 2))]
+    searcher = Searcher(CHECKERS, material(), table_bits=12)
+    num_white = 0
+    for game in games:
+        assert len(game.positions) == len(game.scores) > 10
+        plies = game.positions["ply"]
+        assert (np.diff(plies.astype(int)) > 0).all()
+        for state, score in zip(game.positions, game.scores, strict=True):
+            assert is_quiet(state)
+            assert len(CHECKERS.legal_actions(state)) > 1, "a forced move is not searched"
+            if state.ply > 190:
+                continue  # the draw at ply 200 is near, which the arena's tables do not know of
+            found = searcher.search(state, SearchLimits(depth=2)).value
+            expected = expected_return(int(score) if to_play(state) == 0 else -int(score))
+            assert found == pytest.approx(expected, abs=1e-12)
+        num_white += int((game.positions["to_play"] == 1).sum())
+    assert num_white > 20
+
+
+def test_a_record_has_so_much_room_and_random_players_leave_none(arena: Arena) -> None:
+    player = piece_counts(1.5)
+    starts = starts_after(6, 2)
+    pairings = all_pairings(1, 1, 2)
+    long, short = ([*arena.play_on_record(player, player, pairings, starts, (2, 2), room=room)] for room in (256, 7))
+    for whole, begun in zip(long, short, strict=True):
+        assert len(begun.positions) == len(begun.scores) == 7
+        assert (begun.positions == whole.positions[:7]).all()
+        assert begun.outcome == whole.outcome
+    for game in arena.play_on_record(player, player, pairings, starts, (0, 2)):
+        assert set(game.positions["to_play"].tolist()) == {1}
 
 
 # --- matches ----------------------------------------------------------------------------------------------------------

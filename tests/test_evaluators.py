@@ -16,6 +16,7 @@ from agents.evaluators import (
     anaconda,
     anaconda_sum,
     evaluate,
+    input_codes,
     lines,
     load_evaluator,
     material,
@@ -93,6 +94,13 @@ def test_anaconda_is_torchs_network(spread: float, balanced: bool) -> None:
         assert np.ptp(values) > 0.3
         scores = [evaluate(network, state) for state in states]
         np.testing.assert_allclose(np.array(scores) / SCORE_UNIT, sums, rtol=2e-6, atol=1 / SCORE_UNIT)
+
+
+def test_input_codes_are_what_torchs_network_reads() -> None:
+    states = random_boards(500, seed=6)
+    codes = np.full((500, NUM_SQUARES), 9, np.int8)
+    input_codes(states, codes)
+    assert codes.tolist() == [codes_of(state) for state in states]
 
 
 def test_a_full_board_and_an_empty_one_fit() -> None:

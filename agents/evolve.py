@@ -31,6 +31,7 @@ from nets.anaconda_layout import NUM_SQUARES, NUM_WEIGHTS
 
 KING_MIN, KING_MAX = 1.0, 3.0  # bounds of the evolved king value K
 KING_STEP = 0.1
+FINAL_OPENINGS = 20  # that two finalists play, each with both colours
 TAU = 1.0 / np.sqrt(2.0 * np.sqrt(NUM_WEIGHTS))  # 0.0839, the learning rate of the step sizes
 
 Arrays = dict[str, NDArray]  # the whole state of a learner, as it is checkpointed
@@ -200,6 +201,31 @@ def population_step(config: EvolveConfig, state: Arrays, generation: int, arena:
     )
 
 
+def round_robin(number: int, num_starts: int) -> NDArray:
+    """Return int64[G, 3]: every network as first player against every other, from each start."""
+    everyone = range(number)
+    return np.array([(i, j, start) for i in everyone for j in everyone if i != j for start in range(num_starts)])
+
+
+def mean_scores(outcomes: NDArray, pairings: NDArray, number: int) -> NDArray:
+    """Return each network's mean outcome [N], -1 to 1, in a round robin."""
+    totals = np.zeros(number)
+    np.add.at(totals, pairings[:, 0], outcomes)
+    np.add.at(totals, pairings[:, 1], -outcomes)
+    return totals * number / (2 * len(outcomes))
+
+
+def finalists(config: EvolveConfig, state: Arrays, arena: Arena) -> Arrays:
+    """Return the survivors ordered by a round robin over the three-move deck: ten games rank a network badly."""
+    number = len(state["weights"])
+    networks = anaconda(state["weights"], state["king_values"])
+    starts = control_starts(FINAL_OPENINGS, config.rules)
+    pairings = round_robin(number, len(starts))
+    outcomes = np.array([*arena.play(networks, networks, pairings, starts, (config.depth, config.depth))])
+    order = np.argsort(-mean_scores(outcomes, pairings, number), kind="stable")
+    return {name: array[order] for name, array in state.items()}
+
+
 # --- memetic --------------------------------------------------------------------------------------------------------
 
 SCORE_DECAY = 0.9  # of a network's running mean score, a generation
@@ -235,17 +261,14 @@ def memetic_step(config: EvolveConfig, state: Arrays, generation: int, arena: Ar
     number = config.parents
     networks = anaconda(state["vectors"][:, :-1], state["vectors"][:, -1])
     starts = random_starts(config, rng)
-    pairings = np.array([(i, j, s) for i in range(number) for j in range(number) if i != j for s in range(len(starts))])
+    pairings = round_robin(number, len(starts))
     depths = (config.depth, config.depth)
     games = [*arena.play_on_record(networks, networks, pairings, starts, depths)]
     outcomes = np.array([game.outcome for game in games])
     for game in games:
         remember(state, game)
-    totals = np.zeros(number)
-    np.add.at(totals, pairings[:, 0], outcomes)
-    np.add.at(totals, pairings[:, 1], -outcomes)
-    games_each = 2 * len(games) / number
-    state["scores"] = SCORE_DECAY * state["scores"] + (1 - SCORE_DECAY) * totals / games_each
+    scores = mean_scores(outcomes, pairings, number)
+    state["scores"] = SCORE_DECAY * state["scores"] + (1 - SCORE_DECAY) * scores
     decay = 0.1 ** min(1.0, generation / config.horizon)
     seeds = rng.integers(2**63, size=number)
     errors = [*arena.map(lambda i: learn(config, state, i, decay, int(seeds[i])), range(number))]

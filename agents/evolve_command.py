@@ -22,7 +22,16 @@ from rich.table import Table
 from agents.alphabeta import MAX_DEPTH
 from agents.arena import Arena
 from agents.evaluators import Evaluator, anaconda, material, save_evaluator
-from agents.evolve import PRESETS, Arrays, EvolveConfig, best_network, control_starts, evolve, first_state
+from agents.evolve import (
+    PRESETS,
+    Arrays,
+    EvolveConfig,
+    best_network,
+    control_starts,
+    evolve,
+    finalists,
+    first_state,
+)
 from agents.run import Run, StopSignal
 from games.checkers import CHECKERS
 from games.compiled import NDArray, announce_compilation
@@ -203,6 +212,9 @@ def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSign
             if stop.requested and generation < config.generations:
                 return False
             begun, begun_cpu = time.perf_counter(), time.process_time()
+    if config.method == "population":
+        console.print("the last parents play a round robin: the best of them is the network that is kept")
+        state = finalists(config, state, arena)
     save_network(run.directory / MODEL_FILE, state, config)
     return True
 

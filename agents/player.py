@@ -33,6 +33,7 @@ FORCED_DEPTH = 2  # whole turns, where there is nothing to choose
 MODEL_FILE = "model.safetensors"  # what a model's folder and a run's directory call it
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
 
+
 class Player(Protocol):
     """Anyone who plays: a bot, a person, an outside engine."""
 

@@ -196,10 +196,7 @@ class HubPlayer:
 
     def _start(self) -> None:
         """Start the engine and shake hands."""
-        self._heard, self._complaints = (
-            queue.SimpleQueue(),
-            deque(maxlen=3),
-        )  # threads of an earlier process keep theirs
+        self._heard, self._complaints = queue.SimpleQueue(), deque(maxlen=3)  # an earlier process's threads keep theirs
         try:
             words = shlex.split(self._command, posix=os.name != "nt")
             pipe = subprocess.PIPE
@@ -241,7 +238,7 @@ class HubPlayer:
             self._process.stdin.write(format_line(command, pairs).encode() + b"\n")
             self._process.stdin.flush()
         except OSError:
-            raise self._error("has ended") from None
+            raise self._ended() from None
 
     def _hear(self, deadline: float) -> tuple[str, dict[str, str]]:
         """Return the next line that can be read; PlayerError where none comes until the deadline (monotonic)."""
@@ -251,14 +248,20 @@ class HubPlayer:
             except queue.Empty:
                 raise PlayerTimeoutError(f"player {self.name!r}: the engine has been silent for too long") from None
             if line is None:
-                raise self._error("has ended")
+                raise self._ended()
             with contextlib.suppress(HubError):  # engines also print what is no part of the protocol
                 return parse_line(line)
 
+    def _ended(self) -> PlayerError:
+        """Return the error of an engine whose output has ended, after its last words."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(LEAVE_SECONDS)  # its output closes before it is gone
+        self._complaint_thread.join(LEAVE_SECONDS)
+        return self._error("has ended")
+
     def _error(self, problem: str) -> PlayerError:
         """Return an error about the engine, with what it said on stderr at last."""
-        if self._process is not None and self._process.poll() is not None:
-            self._complaint_thread.join(LEAVE_SECONDS)
         lines = [line for line in self._complaints if line]
         said = f" (it said: {shorten(lines[-1], 200)})" if lines else ""
         return PlayerError(f"player {self.name!r}: the engine {problem}{said}")

@@ -280,7 +280,7 @@ def test_an_unknown_rule_set_is_refused_in_one_line(game: Game) -> None:
 
 
 def test_two_games_cannot_share_their_field_names() -> None:
-    with pytest.raises(GameError, match="game 'three' has the same field names as 'tic_tac_toe'"):
+    with pytest.raises(GameError, match="game 'three' has the field names of 'tic_tac_toe'"):
         register(replace(TIC_TAC_TOE, name="three"))
 
 

@@ -340,13 +340,24 @@ def expected_return(score: int) -> float:
 class Searcher:
     """Iterative deepening with one evaluator and one transposition table, for one thread at a time."""
 
-    def __init__(self, game: Game, evaluator: Evaluator, table_bits: int = 18, tables: NDArray = NO_TABLES) -> None:
-        """table_bits: log2 of the table's entries of 24 bytes. tables: entries of games.endgame's tables."""
+    def __init__(
+        self,
+        game: Game,
+        evaluator: Evaluator,
+        table_bits: int = 18,
+        tables: NDArray = NO_TABLES,
+        extension: int = 0,
+    ) -> None:
+        """table_bits: log2 of the table's entries of 24 bytes. tables: entries of games.endgame's tables.
+
+        extension: turns added once where a line ends on a pending capture or a forced move; 2 as published.
+        """
         self.game = game
         self._evaluator = np.array([evaluator], evaluator.dtype)[0]  # a copy: evaluators hold scratch
         self._table = np.zeros(1 << table_bits, ENTRY)
         self._entries = tables
         self._search = np.zeros(1, workspace_dtype(game))[0]
+        self._search.extension = extension
         self.clear()
 
     def clear(self) -> None:

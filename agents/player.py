@@ -84,6 +84,7 @@ LIMITS: Mapping[str, Option] = {
 SEARCH_OPTIONS: Mapping[str, Option] = {
     **LIMITS,
     "table": Option(int, 10, 28),  # log2 of the entries of the transposition table
+    "extension": Option(int, 0, 8),  # turns added where a line ends on a capture or a forced move; 2 as published
 }
 CHECKERS_OPTIONS: Mapping[str, Option] = {
     **SEARCH_OPTIONS,
@@ -206,6 +207,8 @@ def _make_alphabeta(spec: str, parsed: PlayerSpec, game: Game, on_progress: Prog
     else:
         evaluator = evaluators.material() if parsed.kind == "material" else evaluators.lines()
     extras: dict[str, Any] = {"table_bits": int(options.pop("table"))} if "table" in options else {}
+    if "extension" in options:
+        extras["extension"] = int(options.pop("extension"))
     pieces = int(options.pop("endgame", DEFAULT_ENDGAME if game.name == "checkers" else 0))
     if pieces:
         extras["tables"] = _endgame_tables(pieces)

@@ -51,7 +51,7 @@ def curve(run: Path, depths: list[int], starts: States, arena: Arena) -> dict[st
         for i, a in enumerate(milestones)
         for b in milestones[:i]
     ]
-    return {"run": run.name, "points": points, "milestones": against}
+    return {"run": run.resolve().name, "points": points, "milestones": against}
 
 
 def kept_networks(run: Path) -> dict[int, Evaluator]:

@@ -312,6 +312,18 @@ def clear_search(search):
 
 
 @njit
+def begin_search(search, state):
+    """Set the root position, and keep some of what earlier searches learnt about move ordering."""
+    search.states[0] = state
+    search.nodes = 0
+    search.stop = 0
+    search.killers[:] = NO_ACTION
+    for player in range(2):
+        for action in range(search.history.shape[1]):
+            search.history[player, action] >>= 3
+
+
+@njit
 def clear_table(table):
     """Empty a transposition table."""
     for i in range(table.size):
@@ -356,8 +368,12 @@ class Searcher:
         self._evaluator = np.array([evaluator], evaluator.dtype)[0]  # a copy: evaluators hold scratch
         self._table = np.zeros(1 << table_bits, ENTRY)
         self._entries = tables
-        self._search = np.zeros(1, workspace_dtype(game))[0]
-        self._search.extension = extension
+        workspace = np.zeros(1, workspace_dtype(game))
+        workspace["extension"] = extension
+        self._search = workspace[0]
+        # Views of its fields: reading one through the record costs as much as a small search.
+        self._stop, self._nodes, self._node_limit = workspace["stop"], workspace["nodes"], workspace["node_limit"]
+        self._line, self._line_length = workspace["line"][0, 0], workspace["line_length"][0]
         self.clear()
 
     def clear(self) -> None:
@@ -367,7 +383,7 @@ class Searcher:
 
     def stop(self) -> None:
         """End the search that is running in another thread as soon as possible."""
-        self._search.stop = 1
+        self._stop[0] = 1
 
     def search(
         self, state: State, limits: SearchLimits, on_iteration: Callable[[Analysis], None] | None = None
@@ -376,44 +392,41 @@ class Searcher:
 
         Precondition: the game is not over.
         """
-        search, start = self._search, time.perf_counter()
-        search.states[0] = state
-        search.stop, search.nodes = 0, 0
-        search.killers[:] = NO_ACTION
-        search.history[:] >>= 3  # keep some of what was learnt
-        best = Analysis(self.game.legal_actions(state)[0])
+        start, mover = time.perf_counter(), to_play(state)
+        begin_search(self._search, state)
         alarm = threading.Timer(limits.seconds, self.stop) if limits.seconds else None
         if alarm:
             alarm.daemon = True
             alarm.start()
+        best = None
         try:
             for depth in range(1, min(limits.depth, MAX_DEPTH) + 1):
-                search.node_limit = limits.nodes if depth > 1 else 0
-                score = int(search_root(search, self._evaluator, self._table, self._entries, depth))
-                stopped = search.stop != 0
+                self._node_limit[0] = limits.nodes if depth > 1 else 0
+                score = int(search_root(self._search, self._evaluator, self._table, self._entries, depth))
+                stopped = bool(self._stop[0])
                 if stopped and depth > 1:
                     break
-                while search.stop:  # one turn is looked at to its end, whenever the stop came
-                    search.stop = 0
-                    score = int(search_root(search, self._evaluator, self._table, self._entries, depth))
-                best = self._analysis(state, score, depth, time.perf_counter() - start)
+                while self._stop[0]:  # one turn is looked at to its end, whenever the stop came
+                    self._stop[0] = 0
+                    score = int(search_root(self._search, self._evaluator, self._table, self._entries, depth))
+                best = self._analysis(mover, score, depth, time.perf_counter() - start)
                 if on_iteration:
                     on_iteration(best)
-                if abs(score) > WIN_THRESHOLD or stopped or search.stop:
+                if abs(score) > WIN_THRESHOLD or stopped or self._stop[0]:
                     break
         finally:
             if alarm:
                 alarm.cancel()
+        assert best is not None, f"limits {limits} allow no turn"
         return best
 
-    def _analysis(self, state: State, score: int, depth: int, seconds: float) -> Analysis:
-        length = int(self._search.line_length[0])
-        line = tuple(int(action) for action in self._search.line[0, :length])
+    def _analysis(self, mover: int, score: int, depth: int, seconds: float) -> Analysis:
+        line = tuple(self._line[: self._line_length[0]].tolist())
         return Analysis(
             action=line[0],
-            value=expected_return(score if to_play(state) == 0 else -score),
+            value=expected_return(score if mover == 0 else -score),
             principal_variation=line,
             depth=depth,
-            nodes=int(self._search.nodes),
+            nodes=int(self._nodes[0]),
             seconds=seconds,
         )

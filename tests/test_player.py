@@ -45,7 +45,8 @@ def test_parse_spec(text: str, kind: str, options: dict[str, int | float | str])
         ("random:seed=3", "random takes none"),
         (
             "material:dept=4",
-            "no option 'dept=4' (did you mean depth?); material takes depth=, nodes=, seconds=, table=, extension=, endgame=",
+            "no option 'dept=4' (did you mean depth?); material takes depth=, nodes=, seconds=, table=, extension=, "
+            "endgame=",
         ),
         ("material:depth", "no option 'depth'"),
         ("material:", "no option ''"),

@@ -134,7 +134,11 @@ def list_pieces(net, count, squares, turn, code):
 
 @njit
 def anaconda_sum(net, state):
-    """Return what enters the output node's tanh, for the mover, who sees the board with the own men going down it."""
+    """Return what enters the output node's tanh, for the mover, who sees the board with the own men going down it.
+
+    The first layer is summed anew over the occupied squares: 30 to 60 of some 225 ns. Carried along from move to move,
+    for both viewpoints, it took 14 ns a node: less than a tenth of a search, for an accumulator in every game's search.
+    """
     black, white, kings = np.uint64(state.black), np.uint64(state.white), np.uint64(state.kings)
     is_white = state.to_play == checkers.WHITE
     own, enemy = (white, black) if is_white else (black, white)

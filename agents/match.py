@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from agents.analysis import IllegalMoveError, PlayerError
+from agents.arena import available_processors
 from agents.player import Player, make_player, parse_spec
 from games.notation import play_turn, turn_name
 from games.openings import Opening
@@ -194,11 +195,6 @@ def player_seeds(seed: int, pairing: int, round: int) -> tuple[int, int]:
     return first, second
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 # --- games in parallel ----------------------------------------------------------------------------------------------
 
 
@@ -214,7 +210,7 @@ def play_games(
     One worker plays in this process, in order. PlayerError where a player cannot be made, MatchError where a worker
     process dies. Closing the generator stops the games under way.
     """
-    workers = min(workers or available_cores(), len(games))
+    workers = min(workers or available_processors(), len(games))
     if workers > 1:
         return _play_in_processes(game, players, games, rules, workers)
     return _play_here(game, players, games, rules)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+RESIGN = -1  # in the place of an action: the player gives the game up
+
 
 @dataclass(frozen=True)
 class MoveAnalysis:
@@ -14,13 +16,14 @@ class MoveAnalysis:
     visits: int  # simulations or nodes spent below it
     prior: float  # probability before the search, 0.0 where there is none
     value: float  # expected return for player 0, -1.0 to 1.0
+    principal_variation: tuple[int, ...] = ()  # expected actions, this one first
 
 
 @dataclass(frozen=True)
 class Analysis:
     """A player's action in one position and its reasons."""
 
-    action: int
+    action: int  # or RESIGN
     value: float | None = None  # expected return for player 0, -1.0 to 1.0; None where the player has no opinion
     principal_variation: tuple[int, ...] = ()  # expected actions, the chosen one first
     depth: int = 0  # whole turns searched

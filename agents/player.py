@@ -11,12 +11,13 @@ human                                a person; only play.py has a terminal to gi
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -47,6 +48,20 @@ class Player(Protocol):
 
     def close(self) -> None:
         """Give back processes and memory; the player is not used again."""
+
+
+@runtime_checkable
+class SearchingPlayer(Player, Protocol):
+    """A player that thinks for as long as it is told, and says on the way what it has found."""
+
+    def search(self, state: State, seconds: float | None = None, on_progress: Progress | None = None) -> Analysis:
+        """Think about one position under the player's own limits, or in their stead so long by the wall clock.
+
+        `math.inf` seconds last until `stop`. `on_progress` is called in this thread, some ten times a second.
+        """
+
+    def stop(self) -> None:
+        """Let a search under way end with what it has found; may be called from another thread, and at any time."""
 
 
 # --- spec strings ---------------------------------------------------------------------------------------------------
@@ -297,6 +312,20 @@ class AlphaBetaPlayer:
         if len(self._game.legal_actions(state)) == 1:
             limits = replace(limits, depth=min(limits.depth, FORCED_DEPTH))
         return self.searcher.search(state, limits, on_iteration=self._on_progress)
+
+    def search(self, state: State, seconds: float | None = None, on_progress: Progress | None = None) -> Analysis:
+        """Search one position; see SearchingPlayer."""
+        from agents.alphabeta import SearchLimits
+
+        if seconds is None:
+            limits = self.limits
+        else:
+            limits = SearchLimits() if math.isinf(seconds) else SearchLimits(seconds=seconds)
+        return self.searcher.search(state, limits, on_iteration=on_progress)
+
+    def stop(self) -> None:
+        """End the search under way."""
+        self.searcher.stop()
 
     def new_game(self) -> None:
         """Clear the transposition table, so that a game does not depend on the games before it."""

@@ -18,7 +18,7 @@ from rich.text import Text
 from agents.analysis import Analysis, IllegalMoveError
 from agents.board_view import FACES, beside, board_lines, view_of
 from agents.match import ending
-from agents.player import AlphaBetaPlayer, Player, make_player
+from agents.player import Player, SearchingPlayer, make_player
 from games.notation import NotationError, Turn, legal_turns, parse_turn, play_turn, turn_name
 from games.pdn import PdnError, PdnGame, fen_name, write_game
 from games.rules import Game, State, States, apply, is_over, returns, to_play
@@ -170,8 +170,8 @@ class TerminalGame:
                         if self._latest is not None:
                             status.update(f"{who} is thinking: {self._summary(self._latest)}")
         except KeyboardInterrupt:
-            if isinstance(player, AlphaBetaPlayer):
-                player.searcher.stop()
+            if isinstance(player, SearchingPlayer):
+                player.stop()
             raise
         answer = answers[0]
         if isinstance(answer, BaseException):

@@ -1,0 +1,98 @@
+"""The fastest way to run a policy-value network for play, behind one call from planes to logits and values.
+
+B batch, A actions, C channels, H height, W width. Planes come as numpy arrays and answers leave as new ones, so that
+searches need no torch. Values are the mover's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nets.folding import fold
+from nets.models import PolicyValueNet
+
+Runtime = Literal["auto", "torch"]
+Floats = NDArray[np.float32]
+
+
+class InferenceModel:
+    """A network ready to run; see `make_inference`. Not for two threads at a time: make one a thread."""
+
+    def __init__(self, model: PolicyValueNet, runtime: Runtime, threads: int) -> None:
+        self.spec = model.spec
+        self.runtime = runtime
+        self.threads = threads
+        self.any_size = model.any_size
+        self.needs_to_play = _has_two_outputs(model)  # a policy for each colour: calls must say who moves
+        self._net = fold(model)
+
+    def __call__(self, planes: Floats, to_play: NDArray[Any] | None = None) -> tuple[Floats, Floats]:
+        """Map planes float32 [B, C, H, W] to logits float32 [B, A] and values float32 [B].
+
+        `to_play` [B], 0 for black, is for networks with an output for each colour (`needs_to_play`); others ignore
+        it. A network without a value head says 0, one without a policy has no actions. Raises ValueError for planes
+        that the network cannot take.
+        """
+        self._check(planes, to_play)
+        with torch_threads(self.threads), torch.inference_mode():
+            inputs = torch.from_numpy(np.ascontiguousarray(planes, np.float32))
+            logits, values = self._net(inputs.contiguous(memory_format=torch.channels_last))
+        return _answers(logits, values, to_play)
+
+    def refresh(self, model: PolicyValueNet) -> None:
+        """Take over the weights of a model of the same architecture, as after a training step."""
+        if model.spec != self.spec:
+            raise ValueError("this inference was made for a network of another architecture")
+        self._net = fold(model)
+
+    def _check(self, planes: Floats, to_play: NDArray[Any] | None) -> None:
+        expected = tuple(self.spec.input_shape)
+        given = tuple(planes.shape[1:])
+        if planes.ndim != 4 or (given != expected if not self.any_size else given[0] != expected[0]):
+            wanted = f"[n, {expected[0]}, any height, any width]" if self.any_size else f"[n, {str(expected)[1:-1]}]"
+            raise ValueError(f"this network takes planes of shape {wanted}, not {list(planes.shape)}")
+        if self.needs_to_play and (to_play is None or len(to_play) != len(planes)):
+            raise ValueError(
+                "this network has an output for each colour: to_play must say who moves, 0 or 1 a position"
+            )
+
+
+def make_inference(model: PolicyValueNet, runtime: Runtime = "auto", threads: int = 1) -> InferenceModel:
+    """Return a model's weights, copied, ready to run.
+
+    `threads` is how many threads a call uses.
+    """
+    return InferenceModel(model, "torch" if runtime == "auto" else runtime, threads)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads for operations started by this thread."""
+    before = torch.get_num_threads()
+    if before == count:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _has_two_outputs(model: PolicyValueNet) -> bool:
+    return getattr(model.policy, "num_outputs", 1) == 2
+
+
+def _answers(logits: Tensor, values: Tensor, to_play: NDArray[Any] | None) -> tuple[Floats, Floats]:
+    """Return the outputs as arrays, of two policies the mover's."""
+    all_logits: Floats = logits.float().cpu().numpy()
+    if logits.dim() == 3 and to_play is not None:
+        all_logits = all_logits[np.arange(len(all_logits)), np.asarray(to_play)]
+    return all_logits, values.float().cpu().numpy()

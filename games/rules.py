@@ -103,6 +103,12 @@ class Game:
     rule_sets: Mapping[str, Mapping[str, int]]  # name -> values of the dtype's rule fields; the first is the default
     version: int  # counts changes of rules, actions or planes that make older models unfit
     functions: Mapping[str, Callable[..., Any]] = field(repr=False)  # the compiled contract
+    of_record: Callable[[Any], Game] | None = field(default=None, repr=False)  # the Game of records, where sizes differ
+
+    @property
+    def family(self) -> str:
+        """The name without the size: "go" for "go-9x9"."""
+        return self.name.partition("-")[0]
 
     @property
     def mask_words(self) -> int:
@@ -145,7 +151,13 @@ def register(game: Game) -> Game:
 
 
 def game_of(states: States | State) -> Game:
-    """Return the game that a record or an array of records belongs to."""
+    """Return the game that a record or a non-empty array of records, of one size, belongs to."""
+    game = _game_of_fields(states)
+    return game if game.of_record is None else game.of_record(states)
+
+
+def _game_of_fields(states: States | State) -> Game:
+    """Return the game registered for records with these fields."""
     fields = tuple(states.dtype.names or ())
     if fields not in _GAMES_BY_FIELDS:
         raise GameError(f"no game is registered for records with the fields {fields}")
@@ -153,7 +165,7 @@ def game_of(states: States | State) -> Game:
 
 
 def _functions(state: State) -> Mapping[str, Callable[..., Any]]:
-    return game_of(state).functions
+    return _game_of_fields(state).functions
 
 
 def _implementation(state_type: Any, name: str) -> Any:

@@ -14,6 +14,8 @@ from games.checkers import CHECKERS, NO_JUMPER, start_history
 from games.rules import State
 
 Planes = list[list[list[float]]]
+Point = tuple[int, int]  # row, column
+Stones = dict[Point, str]
 
 DRAW_RULES = {  # name: (does a man's move reset the quiet count, quiet plies, plies, occurrences that draw; 0 never)
     "wcdf": (True, 80, 0, 3),
@@ -238,7 +240,141 @@ class TicTacToe:
         ]
 
 
-Reference = Checkers | ConnectFour | TicTacToe
+class Go:
+    """Go on a dictionary of stones: (row, column) -> "b" or "w"; every earlier board is kept whole."""
+
+    def __init__(
+        self,
+        rows: int,
+        columns: int,
+        ko: str = "positional",
+        suicide: bool = False,
+        komi: float = 7.5,
+        move_limit: int = 0,
+    ) -> None:
+        self.rows, self.columns, self.ko, self.suicide, self.komi = rows, columns, ko, suicide, komi
+        self.move_limit = move_limit
+        self.stones: Stones = {}
+        self.mover = "b"
+        self.moves: list[int] = []
+        self.ko_point: Point | None = None
+        self.situations: list[tuple[Stones, str]] = [({}, "b")]
+        self.lost = {"b": 0, "w": 0}
+
+    @property
+    def to_play(self) -> int:
+        return "bw".index(self.mover)
+
+    def position(self) -> tuple[object, ...]:
+        is_pass = [move == self.rows * self.columns for move in self.moves[-2:]]
+        passes = sum(is_pass) if is_pass[-1:] == [True] else 0
+        return (frozenset(self.stones.items()), self.mover, self.ko_point, passes)
+
+    def neighbours(self, point: Point) -> list[Point]:
+        row, column = point
+        around = ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1))
+        return [(i, j) for i, j in around if 0 <= i < self.rows and 0 <= j < self.columns]
+
+    def region(self, stones: Stones, start: Point) -> tuple[set[Point], set[Point]]:
+        """Return the points of one kind that hang together with a point, and the points of other kinds beside them."""
+        inside, beside, waiting = {start}, set(), [start]
+        while waiting:
+            for point in self.neighbours(waiting.pop()):
+                if stones.get(point) != stones.get(start):
+                    beside.add(point)
+                elif point not in inside:
+                    inside.add(point)
+                    waiting.append(point)
+        return inside, beside
+
+    def liberties(self, stones: Stones, start: Point) -> int:
+        return sum(point not in stones for point in self.region(stones, start)[1])
+
+    def after(self, point: Point) -> Stones:
+        """Return the stones after the mover's stone on an empty point."""
+        stones = {**self.stones, point: self.mover}
+        for neighbour in self.neighbours(point):
+            if stones.get(neighbour, self.mover) != self.mover and self.liberties(stones, neighbour) == 0:
+                for dead in self.region(stones, neighbour)[0]:
+                    del stones[dead]
+        if self.liberties(stones, point) == 0:
+            for dead in self.region(stones, point)[0]:
+                del stones[dead]
+        return stones
+
+    def is_legal(self, point: Point) -> bool:
+        if point in self.stones or point == self.ko_point:
+            return False
+        stones, other = self.after(point), self.other()
+        if point not in stones and not self.suicide:
+            return False
+        if self.ko == "positional":
+            return stones not in [earlier for earlier, _ in self.situations]
+        return self.ko == "simple" or (stones, other) not in self.situations
+
+    def other(self) -> str:
+        return "w" if self.mover == "b" else "b"
+
+    def legal_actions(self) -> list[int]:
+        if self.is_over():
+            return []
+        points = product(range(self.rows), range(self.columns))
+        legal = [row * self.columns + column for row, column in points if self.is_legal((row, column))]
+        return [*legal, self.rows * self.columns]
+
+    def is_over(self) -> bool:
+        passes = [self.rows * self.columns] * 2
+        return self.moves[-2:] == passes or 0 < self.move_limit <= len(self.moves)
+
+    def score(self) -> float:
+        total = -self.komi
+        for point in product(range(self.rows), range(self.columns)):
+            colours = {self.stones.get(point)}
+            if point not in self.stones:
+                colours = {self.stones[stone] for stone in self.region(self.stones, point)[1]}
+            total += (colours == {"b"}) - (colours == {"w"})
+        return total
+
+    def returns(self) -> float:
+        return float((self.score() > 0) - (self.score() < 0))
+
+    def is_quiet(self) -> bool:
+        return True
+
+    def play(self, action: int) -> None:
+        self.ko_point = None
+        if action < self.rows * self.columns:
+            point = divmod(action, self.columns)
+            before, self.stones = self.stones, self.after(point)
+            taken = [dead for dead in before if dead not in self.stones]
+            for dead in taken:
+                self.lost[before[dead]] += 1
+            self.lost[self.mover] += point not in self.stones
+            alone = point in self.stones and len(self.region(self.stones, point)[0]) == 1
+            if len(taken) == 1 and alone and self.liberties(self.stones, point) == 1:
+                self.ko_point = taken[0]
+        self.moves.append(action)
+        self.mover = self.other()
+        self.situations.append((self.stones, self.mover))
+
+    def planes(self) -> Planes:
+        planes = blank_planes(16, self.rows, self.columns)
+        for (row, column), stone in self.stones.items():
+            is_enemy = stone != self.mover
+            planes[is_enemy][row][column] = 1.0
+            planes[2 + 3 * is_enemy + min(self.liberties(self.stones, (row, column)), 3) - 1][row][column] = 1.0
+        for age, action in enumerate(self.moves[:-6:-1]):
+            if action < self.rows * self.columns:
+                planes[8 + age][action // self.columns][action % self.columns] = 1.0
+        if self.ko_point is not None:
+            planes[13][self.ko_point[0]][self.ko_point[1]] = 1.0
+        gain = max(-1.0, min(1.0, (self.komi if self.mover == "w" else -self.komi) / 15))
+        planes[14] = [[gain] * self.columns] * self.rows
+        planes[15] = [[1.0] * self.columns] * self.rows
+        return planes
+
+
+Reference = Checkers | ConnectFour | TicTacToe | Go
 
 
 def perft(reference: Reference, depth: int) -> int:

@@ -13,6 +13,7 @@ import pytest
 from games.checkers import CHECKERS
 from games.compiled import lowest_bit, njit
 from games.connect_four import CONNECT_FOUR
+from games.go import game as go_game
 from games.rules import (
     CONTRACT,
     Game,
@@ -32,7 +33,7 @@ from games.rules import (
     returns,
     to_play,
 )
-from tests.reference import Checkers, ConnectFour, Reference, TicTacToe, checkers_record
+from tests.reference import Checkers, ConnectFour, Go, Reference, TicTacToe, checkers_record
 from tests.tic_tac_toe import TIC_TAC_TOE
 
 MAX_ACTIONS = 300  # where a random game is broken off
@@ -70,6 +71,7 @@ def random_checkers(rules: str, generator: np.random.Generator) -> Checkers:
 
 
 ALL_OUTCOMES = frozenset((1.0, 0.0, -1.0))
+WON_OR_LOST = frozenset((1.0, -1.0))
 CASES = {
     "checkers-wcdf": Case(CHECKERS, "wcdf", lambda _: Checkers("wcdf"), 400, frozenset((1.0, -1.0))),
     "checkers-endings": Case(CHECKERS, "wcdf", lambda g: random_checkers("wcdf", g), 600, ALL_OUTCOMES),
@@ -77,10 +79,28 @@ CASES = {
     "checkers-open_spiel": Case(CHECKERS, "open_spiel", lambda _: Checkers("open_spiel"), 150, ALL_OUTCOMES),
     "checkers-endless": Case(CHECKERS, "endless", lambda g: random_checkers("endless", g), 100, frozenset((1.0, -1.0))),
     "connect_four": Case(CONNECT_FOUR, "standard", lambda _: ConnectFour(), 1500, ALL_OUTCOMES),
+    "go-chinese": Case(go_game(5), "chinese", lambda _: Go(5, 5, move_limit=75), 15, WON_OR_LOST),
+    "go-tromp-taylor": Case(
+        go_game(2, 3, komi=0),
+        "tromp-taylor",
+        lambda _: Go(2, 3, suicide=True, komi=0, move_limit=64),
+        150,
+        ALL_OUTCOMES,
+    ),
+    "go-situational": Case(
+        go_game(4, 2, komi=-1),
+        "situational",
+        lambda _: Go(4, 2, "situational", komi=-1, move_limit=64),
+        150,
+        ALL_OUTCOMES,
+    ),
+    "go-simple-ko": Case(
+        go_game(3, komi=2), "simple-ko", lambda _: Go(3, 3, "simple", komi=2, move_limit=64), 150, ALL_OUTCOMES
+    ),
     "tic_tac_toe": Case(TIC_TAC_TOE, "standard", lambda _: TicTacToe(), 1000, ALL_OUTCOMES),
     "tic_tac_toe-misere": Case(TIC_TAC_TOE, "misere", lambda _: TicTacToe("misere"), 1000, ALL_OUTCOMES),
 }
-GAMES = {"checkers": CHECKERS, "connect_four": CONNECT_FOUR, "tic_tac_toe": TIC_TAC_TOE}
+GAMES = {"checkers": CHECKERS, "connect_four": CONNECT_FOUR, "go-9x9": go_game(9), "tic_tac_toe": TIC_TAC_TOE}
 
 
 @njit

@@ -1,0 +1,248 @@
+"""Atari 2600 games of the Arcade Learning Environment, many at a time, under the published protocols.
+
+Units: a frame is one picture of the emulator, of which a console shows 60 a second; a step is one choice of the agent,
+`Protocol.frame_skip` frames long. N games, S frames a stack.
+
+The emulators are ale-py's own. The frames made of their pictures are those of ale-py's vector environment and of
+Gymnasium's AtariPreprocessing, bit for bit; unlike that vector environment, a game can be saved and go on exactly.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
+from numpy.typing import NDArray
+
+from games.atari_frames import FRAME_SIZE, FrameMaker
+
+FRAMES_PER_SECOND = 60
+TWO_PLAYERS_ONLY = ("combat", "joust", "maze_craze", "warlords")  # cartridges that nobody can play alone
+FULL_ACTION_SET = tuple(action.name for action in sorted(Action.__members__.values(), key=lambda action: action.value))
+
+State = dict[str, NDArray[Any]]
+
+
+class AtariError(ValueError):
+    """A game, protocol, action or saved state that does not exist or does not fit; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a game is played, learnt from and scored."""
+
+    name: str
+    frame_skip: int = 4
+    """Frames that an action lasts; what is seen is the brighter of the last two, pixel by pixel."""
+    num_stack: int = 4
+    """Frames of 84x84 that the network sees, those of the last steps; black where the game had not begun."""
+    sticky_probability: float = 0.0
+    """Probability, each frame, that the emulator repeats the frame before's action instead of the one given."""
+    full_action_set: bool = False
+    """All 18 actions of the joystick, not only those that the game knows."""
+    max_noops: int = 30
+    """A game begins with 1 to so many frames without an action, their number drawn evenly; 0 for none."""
+    max_episode_frames: int = 18_000
+    """Frames, those before the first step among them, after which a game is cut off (truncated)."""
+    terminal_on_life_loss: bool = True
+    """Losing a life counts as the end for the learner (terminated), though the game goes on."""
+    clip_rewards: bool = True
+    """Rewards are cut to [-1, 1] for the learner; scores never are."""
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        # Mnih et al. 2015, Methods.
+        Protocol("nature"),
+        # Machado et al. 2018, section 3: sticky actions instead of no-ops, every action, no knowledge of lives.
+        Protocol(
+            "machado2018", sticky_probability=0.25, full_action_set=True, max_noops=0, terminal_on_life_loss=False
+        ),
+    )
+}
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return the protocol of a name; AtariError lists what there is."""
+    if name not in PROTOCOLS:
+        raise AtariError(f"no protocol {name!r}{_meant(name, PROTOCOLS)}; there are: {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+def game_names() -> tuple[str, ...]:
+    """Return the games that one can play alone, by the names of their ROMs, such as "space_invaders"."""
+    return tuple(sorted(name for name in roms.get_all_rom_ids() if name not in TWO_PLAYERS_ONLY))
+
+
+def find_game(name: str) -> str:
+    """Return the ROM's name of a game, however it is written ("Space Invaders"); AtariError lists near misses."""
+    names = {_letters(known): known for known in game_names()}
+    wanted = _letters(name)
+    if wanted in names:
+        return names[wanted]
+    if wanted in map(_letters, TWO_PLAYERS_ONLY):
+        raise AtariError(f"Atari game {name!r} needs two players, and here there is one")
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+    near += [letters for letters in names if len(wanted) > 2 and wanted in letters and letters not in near]
+    meant = f"did you mean {' or '.join(names[letters] for letters in near[:4])}?" if near else "see --help"
+    raise AtariError(f"no Atari game {name!r} among the {len(names)}: {meant}")
+
+
+def action_names(game: str, protocol: Protocol) -> tuple[str, ...]:
+    """Return what the actions 0, 1, ... of a game are called: NOOP, FIRE, UP, ..."""
+    if protocol.full_action_set:
+        return FULL_ACTION_SET
+    emulator = _emulator(protocol)
+    emulator.loadROM(_rom(game))
+    return tuple(action.name for action in emulator.getMinimalActionSet())
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _meant(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _rom(game: str) -> Path:
+    """Return the cartridge of a ROM's name."""
+    path = roms.get_rom_path(game)
+    assert path is not None, game
+    return Path(path)
+
+
+def _emulator(protocol: Protocol) -> ALEInterface:
+    """Return an emulator without a cartridge."""
+    ALEInterface.setLoggerMode(LoggerMode.Error)
+    emulator = ALEInterface()
+    emulator.setFloat("repeat_action_probability", protocol.sticky_probability)
+    emulator.setInt("max_num_frames_per_episode", protocol.max_episode_frames)
+    return emulator
+
+
+class Outcome(NamedTuple):
+    """What a step led to."""
+
+    score: int  # points won or lost, as the game counts them
+    life_lost: bool
+    game_over: bool
+    truncated: bool  # cut off by the protocol before it was over
+
+
+class AtariGame:
+    """One emulator and the stack of frames that its player sees; off until `power_on` or `load`.
+
+    `stack` uint8 [S, 84, 84], the newest frame last, is changed in place. `maker` may serve many games of one name.
+    """
+
+    def __init__(self, game: str, protocol: Protocol, stack: NDArray[np.uint8] | None = None) -> None:
+        self.game = find_game(game)
+        self.protocol = protocol
+        self.stack = new_stacks(protocol) if stack is None else stack
+        self.score = 0  # of this game, in points
+        self.steps = 0  # of this game
+        self.lives = 0
+        self._seed = 0
+        self._number = 0  # games begun since the power was turned on
+        self._actions: list[Action] = []
+        self._emulator: ALEInterface | None = None
+        self._maker: FrameMaker | None = None
+
+    @property
+    def emulator(self) -> ALEInterface:
+        """The emulator itself; precondition: it is on."""
+        assert self._emulator is not None, "power_on comes first"
+        return self._emulator
+
+    @property
+    def frames(self) -> int:
+        """Frames of this game, those before the first step among them."""
+        return self.emulator.getEpisodeFrameNumber()
+
+    def power_on(self, seed: int) -> None:
+        """Turn the console on and begin the first game; all that follows depends on `seed` and the actions alone."""
+        self._plug_in(seed)
+        self._number = 0
+        self.new_game()
+
+    def _plug_in(self, seed: int) -> None:
+        """Put the cartridge into a new emulator, which takes a tenth of a second."""
+        self._emulator = _emulator(self.protocol)
+        self._emulator.setInt("random_seed", seed)
+        self._emulator.loadROM(_rom(self.game))
+        full = self.protocol.full_action_set
+        self._actions = self._emulator.getLegalActionSet() if full else self._emulator.getMinimalActionSet()
+        if self._maker is None:
+            self._maker = FrameMaker(*self._emulator.getScreenDims())
+        self._seed = seed
+
+    def new_game(self) -> None:
+        """Begin the next game, with the no-ops that the protocol prescribes."""
+        assert self._maker is not None
+        emulator = self.emulator
+        emulator.reset_game()
+        if self.protocol.max_noops:
+            # Drawn from the game's place in the sequence, so that there is no generator to save.
+            generator = np.random.default_rng((self._seed, self._number))
+            for _ in range(generator.integers(1, self.protocol.max_noops, endpoint=True)):
+                emulator.act(Action.NOOP)
+                if emulator.game_over():
+                    emulator.reset_game()
+        self._number += 1
+        self.score, self.steps, self.lives = 0, 0, emulator.lives()
+        self.stack[:-1] = 0
+        for which in (0, 1):
+            self._maker.look(emulator, which)
+        self._maker.make(self.stack[-1])
+
+    def step(self, action: int) -> Outcome:
+        """Hold an action for the protocol's frames, fewer where the game ends; precondition: it has not ended."""
+        emulator, maker, num_frames = self.emulator, self._maker, self.protocol.frame_skip
+        assert maker is not None
+        score = 0
+        for frame in range(num_frames):
+            score += emulator.act(self._actions[action])
+            ended = emulator.game_over()
+            if ended or frame == max(num_frames - 2, 0):
+                maker.look(emulator, 0)
+            if ended or frame == num_frames - 1:
+                maker.look(emulator, 1)
+            if ended:
+                break
+        self.stack[:-1] = self.stack[1:]
+        maker.make(self.stack[-1])
+        lives, lives_before = emulator.lives(), self.lives
+        self.lives = lives
+        self.score += score
+        self.steps += 1
+        game_over = emulator.game_over(with_truncation=False)
+        return Outcome(score, lives < lives_before, game_over, emulator.game_truncated() and not game_over)
+
+    def screen(self) -> NDArray[np.uint8]:
+        """Return the picture on the screen, RGB, uint8 [height, width, 3]; stale between `load` and the next step."""
+        return self.emulator.getScreenRGB()
+
+    def save(self) -> tuple[bytes, NDArray[np.int64]]:
+        """Return what `load` needs to go on exactly, beside the stack: the emulator's state and five counters."""
+        counters = np.array((self._seed, self._number, self.score, self.steps, self.lives), np.int64)
+        return self.emulator.cloneState(include_rng=True).serialize(), counters
+
+    def load(self, state: bytes, counters: NDArray[np.int64]) -> None:
+        """Go on where `save` was called; the stack is the caller's to restore. Precondition: they come from `save`."""
+        seed, self._number, self.score, self.steps, self.lives = (int(counter) for counter in counters)
+        self._plug_in(seed)
+        self.emulator.restoreState(ALEState(state))
+
+
+def new_stacks(protocol: Protocol, *num_games: int) -> NDArray[np.uint8]:
+    """Return a black stack, or a batch of them."""
+    return np.zeros((*num_games, protocol.num_stack, FRAME_SIZE, FRAME_SIZE), np.uint8)

@@ -1,0 +1,271 @@
+"""Many games of one Atari game in step, in this process or spread over others; saved and resumed exactly.
+
+ale-py's vector environment can neither save its games nor lend its emulators, and a single emulator holds Python's
+global lock while it runs. So the games are `AtariGame`s, and those that shall run beside a learner live in processes of
+their own, which share memory with this one. How many processes there are changes no result.
+
+N games, S frames a stack. Frames, steps and scores are told in `games.atari`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import traceback
+import weakref
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import RawArray
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from games.atari import AtariError, AtariGame, Protocol, action_names, find_game, find_protocol
+from games.atari_frames import FRAME_SIZE
+
+STATE_BYTES = 1 << 15  # room for the saved state of one emulator; they take about half
+
+STEP, RESET, SAVE, LOAD, STOP = b"step", b"reset", b"save", b"load", b"stop"  # what a process of games is told
+DONE = b""  # its answer; anything else is what went wrong
+
+State = dict[str, NDArray[Any]]
+
+
+class GameResult(NamedTuple):
+    """A game that has ended."""
+
+    place: int  # among the N
+    score: int  # points, as the game counts them
+    steps: int
+    frames: int  # the no-ops at its start among them
+    truncated: bool
+
+
+class Step(NamedTuple):
+    """What a step of N games led to; the arrays are the caller's own."""
+
+    frames: NDArray[np.uint8]  # [N, S, 84, 84], the newest last; where a game ended, of the next one's start
+    rewards: NDArray[np.float32]  # [N], in [-1, 1] where the protocol clips them
+    terminated: NDArray[
+        np.bool_
+    ]  # [N], no return follows: the game is over or, where the protocol says so, a life lost
+    truncated: NDArray[np.bool_]  # [N], cut off by the protocol
+    ended: NDArray[np.bool_]  # [N], a new game has begun; a lost life alone begins none
+    final_frames: NDArray[np.uint8]  # [K, S, 84, 84], the last ones of the K games that ended, in their order
+    results: tuple[GameResult, ...]  # of the K games that ended, in their order
+
+
+def _slot_dtype(num_stack: int) -> np.dtype[Any]:
+    """Return the type of what the processes share of one game."""
+    stack = (num_stack, FRAME_SIZE, FRAME_SIZE)
+    return np.dtype(
+        [
+            ("seed", np.int64),
+            ("action", np.int64),
+            ("score", np.int64),  # points of the last step
+            ("life_lost", np.bool_),
+            ("game_over", np.bool_),
+            ("truncated", np.bool_),
+            ("frames", np.uint8, stack),
+            ("final_frames", np.uint8, stack),  # of the game that ended last
+            ("result", np.int64, 3),  # its score, steps and frames
+            ("counters", np.int64, 5),  # see AtariGame.save
+            ("state_size", np.int64),  # bytes
+            ("state", np.uint8, STATE_BYTES),
+        ]
+    )
+
+
+class _Group:
+    """Some of the games, run one after the other; what they do stands in their slots."""
+
+    def __init__(self, game: str, protocol: Protocol, slots: NDArray[Any]) -> None:
+        self._games = [(AtariGame(game, protocol, slot["frames"]), slot) for slot in slots]
+
+    def obey(self, order: bytes) -> None:
+        """Carry out one of the orders in every game."""
+        for game, slot in self._games:
+            if order == STEP:
+                self._step(game, slot)
+            elif order == RESET:
+                game.power_on(int(slot["seed"]))
+            elif order == SAVE:
+                state, counters = game.save()
+                slot["counters"], slot["state_size"] = counters, len(state)
+                slot["state"][: len(state)] = np.frombuffer(state, np.uint8)
+            elif order == LOAD:
+                game.load(slot["state"][: slot["state_size"]].tobytes(), slot["counters"])
+
+    def _step(self, game: AtariGame, slot: Any) -> None:
+        outcome = game.step(int(slot["action"]))
+        slot["score"], slot["life_lost"], slot["game_over"], slot["truncated"] = outcome
+        if outcome.game_over or outcome.truncated:
+            slot["result"] = game.score, game.steps, game.frames
+            slot["final_frames"] = game.stack
+            game.new_game()
+
+
+class AtariEnvs:
+    """N games of one Atari game under one protocol; where a game ends, the next begins in the same step.
+
+    `num_processes` 0 runs them in this process, inside `recv`; more run beside it. After `reset`, each game's course
+    depends on the seed, its place and its actions alone.
+    """
+
+    def __init__(self, game: str, num_envs: int, protocol: str | Protocol = "nature", num_processes: int = 0) -> None:
+        if num_envs < 1 or not 0 <= num_processes <= num_envs:
+            raise AtariError(f"{num_envs} games in {num_processes} processes: there must be 1 game or more a process")
+        self.game = find_game(game)
+        self.protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
+        self.num_envs = num_envs
+        self.action_names = action_names(self.game, self.protocol)
+        dtype = _slot_dtype(self.protocol.num_stack)
+        memory = RawArray("B", dtype.itemsize * num_envs)
+        self._slots = np.frombuffer(memory, dtype)
+        self._workers: list[tuple[Any, Connection]] = []
+        self._is_on = self._is_stepping = False
+        if not num_processes:
+            self._group = _Group(self.game, self.protocol, self._slots)
+        context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and numba half alive
+        for part in np.array_split(np.arange(num_envs), num_processes) if num_processes else ():
+            ours, theirs = context.Pipe()
+            arguments = (theirs, memory, int(part[0]), int(part[-1]) + 1, self.game, self.protocol)
+            process = context.Process(target=_work, args=arguments, daemon=True)
+            process.start()
+            theirs.close()
+            self._workers.append((process, ours))
+        self._finalizer = weakref.finalize(self, _stop, self._workers)
+
+    @property
+    def num_actions(self) -> int:
+        """How many actions there are; `action_names` says which."""
+        return len(self.action_names)
+
+    def reset(self, seed: int) -> NDArray[np.uint8]:
+        """Turn every console on and return the first frames [N, S, 84, 84]; it takes a tenth of a second a game."""
+        self._slots["seed"] = [
+            np.random.SeedSequence((seed, place)).generate_state(1)[0] >> 1 for place in range(self.num_envs)
+        ]
+        self._obey(RESET)
+        self._is_on = True
+        return self.frames
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """A copy of the present stacks, uint8 [N, S, 84, 84]; precondition: no step is under way."""
+        frames: NDArray[np.uint8] = self._slots["frames"].copy()
+        return frames
+
+    def step(self, actions: ArrayLike) -> Step:
+        """Take one action, int [N], in every game."""
+        self.send(actions)
+        return self.recv()
+
+    def send(self, actions: ArrayLike) -> None:
+        """Begin a step; AtariError names an action that does not exist. `recv` must follow."""
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            raise AtariError(f"{self.num_envs} actions are needed, not {actions.dtype} {list(actions.shape)}")
+        if actions.min() < 0 or actions.max() >= self.num_actions:
+            raise AtariError(f"actions of {self.game} go from 0 to {self.num_actions - 1}, not {actions.tolist()}")
+        if not self._is_on or self._is_stepping:
+            raise AtariError("recv ends a step before the next" if self._is_on else "reset comes before the first step")
+        self._slots["action"] = actions
+        self._is_stepping = True
+        self._tell(STEP)
+
+    def recv(self) -> Step:
+        """Wait for the step that `send` began."""
+        if not self._is_stepping:
+            raise AtariError("send begins a step, and then recv ends it")
+        self._wait(STEP)
+        self._is_stepping = False
+        slots = self._slots
+        rewards = slots["score"].astype(np.float32)
+        terminated = slots["game_over"].copy()
+        if self.protocol.clip_rewards:
+            rewards = rewards.clip(-1, 1)
+        if self.protocol.terminal_on_life_loss:
+            terminated |= slots["life_lost"]
+        truncated = slots["truncated"].copy()
+        ended = slots["game_over"] | truncated
+        results = tuple(
+            GameResult(place, score, steps, frames, bool(truncated[place]))
+            for place in np.flatnonzero(ended).tolist()
+            for score, steps, frames in [slots["result"][place].tolist()]
+        )
+        final_frames = slots["final_frames"][ended]
+        return Step(slots["frames"].copy(), rewards, terminated, truncated, ended, final_frames, results)
+
+    def get_state(self) -> State:
+        """Return arrays with which `set_state` goes on bit for bit, in this process or another; between steps."""
+        if not self._is_on or self._is_stepping:
+            raise AtariError("games can be saved after reset and between steps only")
+        self._obey(SAVE)
+        size = self._slots["state_size"].max()
+        state = {name: self._slots[name].copy() for name in ("frames", "counters", "state_size")}
+        return {**state, "state": self._slots["state"][:, :size].copy()}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on where `get_state` was called on games of the same name, number and protocol."""
+        for name in ("frames", "counters", "state_size"):
+            found, needed = state[name].shape, self._slots[name].shape
+            if found != needed:
+                raise AtariError(f"the saved games have {name} {list(found)}, these have {list(needed)}")
+            self._slots[name] = state[name]
+        self._slots["state"][:, : state["state"].shape[1]] = state["state"]
+        self._obey(LOAD)
+        self._is_on, self._is_stepping = True, False
+
+    def close(self) -> None:
+        """Stop the processes; nothing else may follow."""
+        self._finalizer()
+
+    def _obey(self, order: bytes) -> None:
+        self._tell(order)
+        self._wait(order)
+
+    def _tell(self, order: bytes) -> None:
+        for _, connection in self._workers:
+            connection.send_bytes(order)
+
+    def _wait(self, order: bytes) -> None:
+        """Wait until an order is carried out; without processes carry it out."""
+        if not self._workers:
+            self._group.obey(order)
+        answers = []
+        for process, connection in self._workers:
+            try:
+                answers.append(connection.recv_bytes())
+            except EOFError:
+                answers.append(f"the process of some games ended with status {process.exitcode}".encode())
+        for answer in answers:
+            if answer != DONE:
+                raise RuntimeError(answer.decode())
+
+
+def _work(connection: Connection, memory: Any, start: int, stop: int, game: str, protocol: Protocol) -> None:
+    """Be a process of games: do what it is told until it is told to stop, or the other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the learner, which then saves and stops us
+    group = _Group(game, protocol, np.frombuffer(memory, _slot_dtype(protocol.num_stack))[start:stop])
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while (order := connection.recv_bytes()) != STOP:
+            try:
+                group.obey(order)
+                answer = DONE
+            except Exception:
+                answer = traceback.format_exc().encode()
+            connection.send_bytes(answer)
+
+
+def _stop(workers: list[tuple[Any, Connection]]) -> None:
+    """Let processes of games end."""
+    for _, connection in workers:
+        with contextlib.suppress(OSError):
+            connection.send_bytes(STOP)
+        connection.close()
+    for process, _ in workers:
+        process.join()
+    workers.clear()

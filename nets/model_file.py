@@ -60,14 +60,20 @@ class ModelFileError(ValueError):
 
 
 def model_header(
-    architecture: Mapping[str, Any], *, game: str, rules_version: int | str, training: Mapping[str, Any]
+    architecture: Mapping[str, Any],
+    *,
+    game: str,
+    rules_version: int | str,
+    training: Mapping[str, Any],
+    extras: Mapping[str, Any] | None = None,
 ) -> Header:
     """Return the header that every model file of ours carries.
 
     `architecture` is the JSON form of the network's specification, `training` the configuration it was made
-    with.
+    with. `extras` are further fields that one game's players need, such as the set of planes.
     """
     return {
+        **(extras or {}),
         "architecture": dict(architecture),
         "game": game,
         "rules_version": rules_version,

@@ -219,14 +219,16 @@ def save_model(
     game: str,
     rules_version: int | str,
     training: Mapping[str, Any],
+    extras: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model file atomically, with a model's weights or a state dict that fits `spec`, such as averages.
 
+    `extras` are further fields of the header, such as the set of planes that the network sees.
     Raises ModelFileError for what cannot be stored, NaN included, and OSError where the disk refuses.
     """
     tensors = file_tensors(weights) if isinstance(weights, nn.Module) else weights
     arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
-    header = model_header(to_json(spec), game=game, rules_version=rules_version, training=training)
+    header = model_header(to_json(spec), game=game, rules_version=rules_version, training=training, extras=extras)
     write_model_file(path, arrays, header)
 
 

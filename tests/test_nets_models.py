@@ -228,13 +228,15 @@ def test_a_saved_model_is_the_same_model(tmp_path: Path, spec: ModelSpec) -> Non
     model = spec.build()
     x = torch.rand(3, *model.trunk.input_shape)
     model.train()(x)  # moves running means
-    save_model(tmp_path / "m", model, spec, game="go", rules_version=2, training={"lr": 0.1})
+    extras = {"features": "observe", "game": "extras replace nothing"}
+    save_model(tmp_path / "m", model, spec, game="go", rules_version=2, training={"lr": 0.1}, extras=extras)
     before = torch.get_rng_state()
     loaded, header = load_model(tmp_path / "m")
     assert torch.equal(torch.get_rng_state(), before)
     assert loaded.spec == spec
     assert not loaded.training
     assert (header["game"], header["rules_version"], header["training"]) == ("go", 2, {"lr": 0.1})
+    assert header["features"] == "observe"
     for ours, theirs in zip(flat_outputs(model.eval()(x)), flat_outputs(loaded(x)), strict=True):
         assert torch.equal(ours, theirs)
     assert all(parameter.requires_grad for parameter in loaded.parameters())

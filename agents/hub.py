@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from agents.engine_process import shorten
 from games.checkers import BLACK, CHECKERS, JUMP, NO_JUMPER, NUM_SQUARES, STEP, WHITE, start_history
 from games.notation import Turn, legal_turns
 from games.rules import State, States, apply
@@ -60,12 +61,6 @@ def format_line(command: str, pairs: Mapping[str, object] | None = None) -> str:
         text = re.sub(r'["\s\0]', " ", str(value))
         words.append(f"{name}={text}" if text and " " not in text and "=" not in text else f'{name}="{text}"')
     return " ".join(words)
-
-
-def shorten(text: str, length: int = 60) -> str:
-    """Return text as a message may quote it: one line, printable, not long."""
-    quoted = ascii(text)
-    return quoted if len(quoted) <= length else quoted[: length - 4] + "...'"
 
 
 # --- positions ------------------------------------------------------------------------------------------------------

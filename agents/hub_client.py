@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import queue
 import re
-import shlex
-import signal
-import subprocess
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO
 
-from agents.analysis import Analysis, IllegalMoveError, PlayerError, PlayerTimeoutError, Progress
-from agents.hub import FRAMES, VARIANT, HubError, format_line, move_name, parse_line, parse_move, position_name, shorten
+from agents.analysis import Analysis, IllegalMoveError, PlayerError, Progress
+from agents.engine_process import EngineProcess, shorten
+from agents.hub import FRAMES, VARIANT, HubError, format_line, move_name, parse_line, parse_move, position_name
 from games.checkers import NO_JUMPER
 from games.notation import Turn, legal_turns, play_turn
 from games.rules import State, States, apply, hash_key, to_play
@@ -32,7 +25,6 @@ GREETING_SECONDS = 30.0  # for the answer to `hub`
 READY_SECONDS = 300.0  # for the answer to `init`: an engine may load tables or compile
 SILENCE_SECONDS = 300.0  # without any line while it thinks with a limit on depth or nodes
 GRACE_SECONDS = 10.0  # beyond a limit in seconds
-LEAVE_SECONDS = 1.0  # from `quit` until it is killed
 DECIDED = 50.0  # scores beyond this are wins, in men
 
 Key = tuple[int, int, int]
@@ -63,9 +55,7 @@ class HubPlayer:
         self._on_progress = on_progress
         self._lines: dict[Key, Line] = {}  # by the position after our own last turn
         self._rest: dict[Key, tuple[int, ...]] = {}  # what is left of a multi-jump, by the position within it
-        self._process: subprocess.Popen[bytes] | None = None
-        self._heard: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._complaints: deque[str | None] = deque(maxlen=3)  # its last lines on stderr
+        self._engine: EngineProcess | None = None
         self._start()
 
     # --- the player -------------------------------------------------------------------------------------------------
@@ -78,33 +68,22 @@ class HubPlayer:
         """Tell the engine that another game begins, and start it again if it has died."""
         self._lines.clear()
         self._rest.clear()
-        if self._process is None or self._process.poll() is not None:
+        if self._engine is None or not self._engine.is_alive:
             self._start()
         self._send("new-game")
 
     def close(self) -> None:
         """End the engine, by force where it does not leave."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(OSError):
-            assert process.stdin is not None
-            process.stdin.write(b"stop\nquit\n")
-            process.stdin.close()
-        try:
-            process.wait(LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)  # its children too, where it is a script around the engine
-            process.kill()
-            process.wait()
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close("stop\nquit")
 
     def _act(self, state: State) -> Analysis:
         rest = self._rest.pop(_key(state), ())
         if not rest:
             if state.jumper != NO_JUMPER:
                 raise PlayerError(f"player {self.name!r}: the Hub protocol has no positions within a multi-jump")
-            if self._process is None:
+            if self._engine is None:
                 self._start()
             try:
                 return self._ask(state)
@@ -196,19 +175,7 @@ class HubPlayer:
 
     def _start(self) -> None:
         """Start the engine and shake hands."""
-        self._heard, self._complaints = queue.SimpleQueue(), deque(maxlen=3)  # an earlier process's threads keep theirs
-        try:
-            words = shlex.split(self._command, posix=os.name != "nt")
-            pipe = subprocess.PIPE
-            self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
-        except (OSError, ValueError) as error:
-            raise self._error(f"cannot be started: {error}") from None
-        process = self._process
-        assert process.stdout is not None and process.stderr is not None
-        threading.Thread(target=_listen, args=(process.stdout, self._heard.put), daemon=True).start()
-        arguments = (process.stderr, self._complaints.append)
-        self._complaint_thread = threading.Thread(target=_listen, args=arguments, daemon=True)
-        self._complaint_thread.start()
+        self._engine = EngineProcess(self.name, self._command)
         try:
             self._shake_hands()
         except PlayerError:
@@ -233,46 +200,20 @@ class HubPlayer:
             pass
 
     def _send(self, command: str, pairs: Mapping[str, object] | None = None) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        try:
-            self._process.stdin.write(format_line(command, pairs).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            raise self._ended() from None
+        assert self._engine is not None
+        self._engine.send(format_line(command, pairs))
 
     def _hear(self, deadline: float) -> tuple[str, dict[str, str]]:
         """Return the next line that can be read; PlayerError where none comes until the deadline (monotonic)."""
+        assert self._engine is not None
         while True:
-            try:
-                line = self._heard.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                raise PlayerTimeoutError(f"player {self.name!r}: the engine has been silent for too long") from None
-            if line is None:
-                raise self._ended()
+            line = self._engine.hear(deadline)
             with contextlib.suppress(HubError):  # engines also print what is no part of the protocol
                 return parse_line(line)
 
-    def _ended(self) -> PlayerError:
-        """Return the error of an engine whose output has ended, after its last words."""
-        assert self._process is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(LEAVE_SECONDS)  # its output closes before it is gone
-        self._complaint_thread.join(LEAVE_SECONDS)
-        return self._error("has ended")
-
     def _error(self, problem: str) -> PlayerError:
-        """Return an error about the engine, with what it said on stderr at last."""
-        lines = [line for line in self._complaints if line]
-        said = f" (it said: {shorten(lines[-1], 200)})" if lines else ""
-        return PlayerError(f"player {self.name!r}: the engine {problem}{said}")
-
-
-def _listen(stream: IO[bytes], receive: Callable[[str | None], None]) -> None:
-    """Hand over each line of an engine's output, then None."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in stream:
-            receive(line.decode(errors="replace").strip())
-    receive(None)
+        assert self._engine is not None
+        return self._engine.error(problem)
 
 
 def _key(state: State) -> Key:

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from agents.alphabeta import MAX_DEPTH, SearchLimits
 from agents.analysis import Analysis
+from agents.engine_process import shorten
 from agents.hub import (
     FRAMES,
     VARIANT,
@@ -26,7 +27,6 @@ from agents.hub import (
     parse_line,
     parse_move,
     parse_position,
-    shorten,
 )
 from agents.player import AlphaBetaPlayer, Player
 from games.checkers import CHECKERS, NO_JUMPER, start_history

@@ -506,7 +506,7 @@ def test_the_engine_is_told_the_whole_game(tmp_path: Path) -> None:
 
 def test_closing_ends_the_process_even_if_it_does_not_listen(tmp_path: Path) -> None:
     player = make_player(fake_engine(tmp_path, "exec('while True: pass')"), CHECKERS)
-    process = player._process  # type: ignore[attr-defined]
+    process = player._engine._process  # type: ignore[attr-defined]
     process.stdin.write(b"go think\n")
     process.stdin.flush()
     player.close()

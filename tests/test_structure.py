@@ -18,7 +18,7 @@ SCRIPTS = ("train", "play", "tournament")
 
 # What each package may import beside the standard library and itself.
 ALLOWED = {
-    "games": {"numpy", "numba", "gymnasium", "ale_py"},
+    "games": {"numpy", "numba", "gymnasium", "ale_py", "sgfmill"},
     "nets": {"numpy", "safetensors", "torch"},
     "agents": {"games", "nets", "numpy", "numba", "llvmlite", "rich", "safetensors", "torch", "tyro"},
 }

@@ -241,7 +241,7 @@ def test_a_saved_model_is_the_same_model(tmp_path: Path, spec: ModelSpec) -> Non
         assert torch.equal(ours, theirs)
     assert all(parameter.requires_grad for parameter in loaded.parameters())
     save_model(tmp_path / "again", loaded.state_dict() if spec.kind != "board_evaluator" else loaded, spec,
-               game="go", rules_version=2, training={"lr": 0.1})  # fmt: skip
+               game="go", rules_version=2, training={"lr": 0.1}, extras=extras)  # fmt: skip
     assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
 
 

@@ -29,6 +29,7 @@ class Batch:
     outcomes: Array  # float32 [n]: the mover won 1, drew 0, lost -1; 0 where nobody knows
     has_outcome: Array  # bool [n]: whether the result is known
     legal: Array  # bool [n, A]: the legal actions
+    movers: Array  # int64 [n]: who moves, 0 the first player
     games: Array  # int64 [n]: rows of the records
     plies: Array  # int64 [n]: actions played before
 
@@ -118,13 +119,14 @@ def observe_batch(states, planes):
 
 
 @njit
-def describe(states, results, legal, outcomes, has_outcome):
-    """Write legal actions, bool[n, A], and outcomes as the mover sees them, from player 0's results, int8[n]."""
+def describe(states, results, legal, movers, outcomes, has_outcome):
+    """Write legal actions, bool[n, A], movers and outcomes as they see them, from player 0's results, int8[n]."""
     mask = np.empty((legal.shape[1] + 63) // 64, np.uint64)
     for i in range(states.size):
         legal_mask(states[i], mask)
         for action in range(legal.shape[1]):
             legal[i, action] = (mask[action // 64] >> np.uint64(action % 64)) & np.uint64(1) != 0
+        movers[i] = to_play(states[i])
         has_outcome[i] = results[i] != UNKNOWN
         if has_outcome[i]:
-            outcomes[i] = -results[i] if to_play(states[i]) == 1 else results[i]
+            outcomes[i] = -results[i] if movers[i] == 1 else results[i]

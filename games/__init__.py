@@ -14,3 +14,6 @@ for _environment_id, _game_name in ENVIRONMENTS.items():
         vector_entry_point="games.vector_env:BoardVectorEnv",
         kwargs={"game": _game_name},
     )
+
+# Atari games by name: gymnasium.make("playfield/Atari-v0", game="pong", protocol="nature").
+gymnasium.register("playfield/Atari-v0", entry_point="games.atari_env:AtariEnv")

@@ -4,7 +4,8 @@ Units: a frame is one picture of the emulator, of which a console shows 60 a sec
 `Protocol.frame_skip` frames long. N games, S frames a stack.
 
 The emulators are ale-py's own. The frames made of their pictures are those of ale-py's vector environment and of
-Gymnasium's AtariPreprocessing, bit for bit; unlike that vector environment, a game can be saved and go on exactly.
+Gymnasium's AtariPreprocessing, bit for bit but for the last one of a game that ends within a step: theirs then mixes
+older pictures in. Unlike that vector environment, a game can be saved and go on exactly.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from games.atari_frames import FRAME_SIZE, FrameMaker
 
 FRAMES_PER_SECOND = 60
+VERSION = 1  # of how games are played and frames are made; model files carry it
 TWO_PLAYERS_ONLY = ("combat", "joust", "maze_craze", "warlords")  # cartridges that nobody can play alone
 FULL_ACTION_SET = tuple(action.name for action in sorted(Action.__members__.values(), key=lambda action: action.value))
 
@@ -74,6 +76,11 @@ def find_protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise AtariError(f"no protocol {name!r}{_meant(name, PROTOCOLS)}; there are: {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
+
+
+def for_evaluation(protocol: Protocol) -> Protocol:
+    """Return the protocol as games are scored: rewards are points, and only the end of a game ends it."""
+    return replace(protocol, terminal_on_life_loss=False, clip_rewards=False)
 
 
 def game_names() -> tuple[str, ...]:
@@ -164,6 +171,16 @@ class AtariGame:
         return self._emulator
 
     @property
+    def is_on(self) -> bool:
+        """Whether there is a game to play."""
+        return self._emulator is not None
+
+    @property
+    def num_actions(self) -> int:
+        """How many actions there are; precondition: it is on."""
+        return len(self._actions)
+
+    @property
     def frames(self) -> int:
         """Frames of this game, those before the first step among them."""
         return self.emulator.getEpisodeFrameNumber()
@@ -211,12 +228,12 @@ class AtariGame:
         score = 0
         for frame in range(num_frames):
             score += emulator.act(self._actions[action])
-            ended = emulator.game_over()
-            if ended or frame == max(num_frames - 2, 0):
+            has_ended = emulator.game_over()
+            if has_ended or frame == max(num_frames - 2, 0):
                 maker.look(emulator, 0)
-            if ended or frame == num_frames - 1:
+            if has_ended or frame == num_frames - 1:
                 maker.look(emulator, 1)
-            if ended:
+            if has_ended:
                 break
         self.stack[:-1] = self.stack[1:]
         maker.make(self.stack[-1])

@@ -70,6 +70,13 @@ class FrameMaker:
         _make(self._screens, self._words, self._greys, self._columns, self._rows, frame)
 
 
+def compile_kernels() -> None:
+    """Compile what makes frames, so that processes started after this one need not, each for itself."""
+    maker = FrameMaker(FRAME_SIZE, FRAME_SIZE + 4)
+    maker.make(np.empty((FRAME_SIZE, FRAME_SIZE), np.uint8))
+    _is_known(maker._screens[0], maker._words[0], maker._greys)
+
+
 @njit
 def _is_known(screen, words, greys):
     """Return whether the brightness of every colour is known; runs of one word of pixels are looked at once."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from games.atari import AtariError, AtariGame, Protocol, action_names, find_game, find_protocol
-from games.atari_frames import FRAME_SIZE
+from games.atari_frames import FRAME_SIZE, compile_kernels
 
 STATE_BYTES = 1 << 15  # room for the saved state of one emulator; they take about half
 
@@ -78,7 +78,7 @@ def _slot_dtype(num_stack: int) -> np.dtype[Any]:
     )
 
 
-class _Group:
+class _Games:
     """Some of the games, run one after the other; what they do stands in their slots."""
 
     def __init__(self, game: str, protocol: Protocol, slots: NDArray[Any]) -> None:
@@ -127,16 +127,21 @@ class AtariEnvs:
         self._workers: list[tuple[Any, Connection]] = []
         self._is_on = self._is_stepping = False
         if not num_processes:
-            self._group = _Group(self.game, self.protocol, self._slots)
+            self._games = _Games(self.game, self.protocol, self._slots)
+        else:
+            self._start_processes(num_processes, memory)
+        self._finalizer = weakref.finalize(self, _stop, self._workers)
+
+    def _start_processes(self, num_processes: int, memory: Any) -> None:
+        compile_kernels()
         context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and numba half alive
-        for part in np.array_split(np.arange(num_envs), num_processes) if num_processes else ():
+        for part in np.array_split(np.arange(self.num_envs), num_processes):
             ours, theirs = context.Pipe()
             arguments = (theirs, memory, int(part[0]), int(part[-1]) + 1, self.game, self.protocol)
             process = context.Process(target=_work, args=arguments, daemon=True)
             process.start()
             theirs.close()
             self._workers.append((process, ours))
-        self._finalizer = weakref.finalize(self, _stop, self._workers)
 
     @property
     def num_actions(self) -> int:
@@ -229,17 +234,19 @@ class AtariEnvs:
 
     def _tell(self, order: bytes) -> None:
         for _, connection in self._workers:
-            connection.send_bytes(order)
+            with contextlib.suppress(BrokenPipeError):  # `_wait` then says that the process is gone
+                connection.send_bytes(order)
 
     def _wait(self, order: bytes) -> None:
         """Wait until an order is carried out; without processes carry it out."""
         if not self._workers:
-            self._group.obey(order)
+            self._games.obey(order)
         answers = []
         for process, connection in self._workers:
             try:
                 answers.append(connection.recv_bytes())
-            except EOFError:
+            except (EOFError, ConnectionResetError):
+                process.join()
                 answers.append(f"the process of some games ended with status {process.exitcode}".encode())
         for answer in answers:
             if answer != DONE:
@@ -249,11 +256,11 @@ class AtariEnvs:
 def _work(connection: Connection, memory: Any, start: int, stop: int, game: str, protocol: Protocol) -> None:
     """Be a process of games: do what it is told until it is told to stop, or the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the learner, which then saves and stops us
-    group = _Group(game, protocol, np.frombuffer(memory, _slot_dtype(protocol.num_stack))[start:stop])
+    games = _Games(game, protocol, np.frombuffer(memory, _slot_dtype(protocol.num_stack))[start:stop])
     with contextlib.suppress(EOFError, BrokenPipeError):
         while (order := connection.recv_bytes()) != STOP:
             try:
-                group.obey(order)
+                games.obey(order)
                 answer = DONE
             except Exception:
                 answer = traceback.format_exc().encode()

@@ -29,7 +29,7 @@ ALSO_ALLOWED = {
     "agents/run.py": {"tensorboard"},  # optional: events beside the metrics
 }
 # Searches and the evolution loop run without torch, so that their processes start at once.
-TORCH_FREE = ("agents/alphabeta.py", "agents/mcts.py", "agents/evolve.py")
+TORCH_FREE = ("agents/alphabeta.py", "agents/mcts/search.py", "agents/mcts/rollouts.py", "agents/evolve.py")
 
 
 @dataclass(frozen=True)

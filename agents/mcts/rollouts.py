@@ -1,0 +1,98 @@
+"""Random games to the end: as an evaluator that needs no network, or mixed with one (AlphaGo's lambda)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agents.mcts.search import LeafEvaluator
+from games.compiled import NDArray, count_bits, lowest_bit, njit
+from games.rules import Game, States, apply, hash_key, legal_mask, returns, to_play
+
+MOST_ACTIONS = 10_000  # of a random game, for rules that never end one: drawn there
+
+
+@njit
+def next_random(generator):
+    """Return the next number of splitmix64 (Steele, Lea & Flood 2014) and advance its state, uint64[1]."""
+    generator[0] += np.uint64(0x9E3779B97F4A7C15)
+    mixed = generator[0]
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+@njit
+def random_action(mask, generator):
+    """Return one of the actions in mask, uint64[W], each with the same probability; -1 where there is none."""
+    count = np.int64(0)
+    for word in range(mask.size):
+        count += count_bits(mask[word])
+    if count == 0:
+        return np.int64(-1)
+    left = np.int64(((next_random(generator) >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
+    for word in range(mask.size):
+        bits = mask[word]
+        in_word = count_bits(bits)
+        if left >= in_word:
+            left -= in_word
+            continue
+        for _ in range(left):
+            bits &= bits - np.uint64(1)
+        return np.int64(word * 64 + lowest_bit(bits))
+    return np.int64(-1)
+
+
+@njit
+def play_out(state, mask, generator):
+    """Play random legal actions to the end and return the outcome for player 0; mask uint64[W] is scratch."""
+    for _ in range(MOST_ACTIONS):
+        legal_mask(state, mask)
+        action = random_action(mask, generator)
+        if action < 0:
+            return np.float32(returns(state))
+        apply(state, action)
+    return np.float32(0.0)
+
+
+@njit
+def roll_out(states, scratch, mask, seed, number, values):
+    """Write the movers' mean outcomes of so many random games from each position, float32[n].
+
+    scratch is an array of one record. Lots depend on the seed and the position alone.
+    """
+    generator = np.zeros(1, np.uint64)
+    for i in range(states.size):
+        generator[0] = hash_key(states[i]) ^ np.uint64(seed)
+        total = np.float32(0.0)
+        for _ in range(number):
+            scratch[0] = states[i]
+            total += play_out(scratch[0], mask, generator)
+        mean = total / np.float32(number)
+        values[i] = mean if to_play(states[i]) == 0 else -mean
+
+
+def by_rollouts(game: Game, rollouts: int = 1, seed: int = 0) -> LeafEvaluator:
+    """Return the evaluator that plays random games from each position and prefers no action to another."""
+    scratch, mask = np.zeros(1, game.dtype), np.zeros(game.mask_words, np.uint64)
+    start = np.uint64(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+    logits = np.zeros((0, game.num_actions), np.float32)
+
+    def evaluate_leaves(states: States) -> tuple[NDArray, NDArray]:
+        nonlocal logits
+        if len(logits) < len(states):
+            logits = np.zeros((len(states), game.num_actions), np.float32)
+        values = np.zeros(len(states), np.float32)
+        roll_out(states, scratch, mask, start, rollouts, values)
+        return logits[: len(states)], values
+
+    return evaluate_leaves
+
+
+def mixed(network: LeafEvaluator, rollouts: LeafEvaluator, weight: float) -> LeafEvaluator:
+    """Return AlphaGo's mixture (Silver et al. 2016): values (1 - lambda) v + lambda z, logits of the network."""
+
+    def evaluate_leaves(states: States) -> tuple[NDArray, NDArray]:
+        logits, values = network(states)
+        return logits, (1 - weight) * values + weight * rollouts(states)[1]
+
+    return evaluate_leaves

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
+from agents import learner_command
 from agents.alphabeta import MAX_DEPTH
 from agents.arena import Arena
 from agents.evaluators import Evaluator, anaconda, material, save_evaluator
@@ -32,13 +33,12 @@ from agents.evolve import (
     finalists,
     first_state,
 )
+from agents.learner_command import MODEL_FILE, run_directory
 from agents.run import Run, StopSignal
 from games.checkers import CHECKERS
 from games.compiled import NDArray, announce_compilation
 from games.openings import MAX_PLIES
 
-RUNS = Path("runs")
-MODEL_FILE = "model.safetensors"
 REPORT_FILE = "report.json"
 LEAST = {  # of the options that cannot be 0
     "generations": 1,
@@ -103,30 +103,12 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> Options:
     """Read the options, defaults taken from the preset that is asked for."""
-    preset = "quick"
-    for position, argument in enumerate(arguments):
-        if argument == "--preset" and position + 1 < len(arguments):
-            preset = arguments[position + 1]
-        elif argument.startswith("--preset="):
-            preset = argument.partition("=")[2]
-    default = Options(preset=preset, config=PRESETS[preset]) if preset in PRESETS else Options()  # type: ignore[arg-type]
-    return tyro.cli(Options, args=arguments, default=default, prog="train.py evolve")
-
-
-def run_directory(options: Options) -> Path:
-    """Return the directory asked for, or the preset's: a free one, or with --resume the newest."""
-    if options.out is not None:
-        return options.out
-    candidates = [RUNS / f"evolve-{options.preset}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000)))]
-    used = [directory for directory in candidates if directory.exists()]
-    if options.resume:
-        return used[-1] if used else candidates[0]
-    return next(directory for directory in candidates if not directory.exists())
+    return learner_command.parse(Options, arguments, PRESETS, "train.py evolve")
 
 
 def train(options: Options, console: Console) -> None:
     """Evolve to the last generation, saving as it goes, then rate the result."""
-    config, directory = options.config, run_directory(options)
+    config, directory = options.config, run_directory(options, f"evolve-{options.preset}")
     check(options)
     arena = Arena(CHECKERS, options.workers, config.extension)
 
@@ -152,7 +134,7 @@ def train(options: Options, console: Console) -> None:
             report(directory, config, arena, console)
             player = shlex.quote(f"alphabeta:model={directory / MODEL_FILE},depth=6")
             notice(f"play it:     python play.py checkers --white {player}")
-            notice(f"train on:    {resume_command(options, directory, config.generations * 2)}")
+            notice(f"train on:    {resume_command(options, directory, generations=config.generations * 2)}")
     finally:
         arena.close()
 
@@ -264,12 +246,6 @@ def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console
     (directory / REPORT_FILE).write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def resume_command(options: Options, directory: Path, generations: int | None = None) -> str:
-    """Return the command line that goes on with a run."""
-    config = options.config if generations is None else dataclasses.replace(options.config, generations=generations)
-    words = ["python", "train.py", "evolve", "--preset", options.preset]
-    for field in dataclasses.fields(EvolveConfig):
-        value = getattr(config, field.name)
-        if value != getattr(PRESETS[options.preset], field.name):
-            words += [f"--{field.name.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "--out", str(directory), "--resume"])
+def resume_command(options: Options, directory: Path, **changes: int) -> str:
+    """Return the command line that goes on with a run, some options changed."""
+    return learner_command.resume_command("evolve", options, PRESETS[options.preset], directory, **changes)

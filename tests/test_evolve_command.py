@@ -23,6 +23,7 @@ from agents.evaluators import load_evaluator
 from agents.evolve import (
     PRESETS,
 )
+from agents.learner_command import run_directory
 from agents.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -356,20 +357,20 @@ def test_options_beside_a_preset_win_wherever_they_stand() -> None:
 def test_the_command_that_is_printed_goes_on_with_the_run(tmp_path: Path) -> None:
     given = evolve_command.parse(["--preset", "modern", "--loss-points", "-3", "--depth", "3", "--generations", "70"])
     directory = tmp_path / "my runs" / "first"
-    for generations in (None, 140):
-        words = shlex.split(evolve_command.resume_command(given, directory, generations))
+    for changes in ({}, {"generations": 140}):
+        words = shlex.split(evolve_command.resume_command(given, directory, **changes))
         assert words[:3] == ["python", "train.py", "evolve"]
         again = evolve_command.parse(words[3:])
         assert again.out == directory
         assert again.resume
-        assert again.config == replace(given.config, generations=generations or 70)
+        assert again.config == replace(given.config, **changes)
 
 
 def test_a_run_has_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     def directory_of(*arguments: str) -> str:
-        return str(evolve_command.run_directory(evolve_command.parse([*arguments])))
+        return str(run_directory(options := evolve_command.parse([*arguments]), f"evolve-{options.preset}"))
 
     assert directory_of("--resume") == "runs/evolve-quick"
     for name in ("runs/evolve-quick", "runs/evolve-quick-2", "runs/evolve-quick-3"):

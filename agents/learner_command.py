@@ -1,0 +1,81 @@
+"""What the command lines of all learners share: presets, the run's directory, the command that goes on with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import tyro
+
+RUNS = Path("runs")
+MODEL_FILE = "model.safetensors"  # the newest weights, in a run's directory
+
+Config = Any  # a frozen dataclass
+
+
+class LearnerOptions(Protocol):
+    """What every learner's options have."""
+
+    @property
+    def preset(self) -> str: ...
+    @property
+    def out(self) -> Path | None: ...
+    @property
+    def resume(self) -> bool: ...
+    @property
+    def config(self) -> Config: ...
+
+
+OptionsT = TypeVar("OptionsT", bound=LearnerOptions)
+
+
+def parse(options: type[OptionsT], arguments: Sequence[str], presets: Mapping[str, Config], program: str) -> OptionsT:
+    """Read a learner's options, those of `config` by default from the preset that is asked for."""
+    preset = ""
+    for position, argument in enumerate(arguments):
+        if argument == "--preset" and position + 1 < len(arguments):
+            preset = arguments[position + 1]
+        elif argument.startswith("--preset="):
+            preset = argument.partition("=")[2]
+    default = options(preset=preset, config=presets[preset]) if preset in presets else options()  # type: ignore[call-arg]
+    return tyro.cli(options, args=arguments, default=default, prog=program)
+
+
+def run_directory(options: LearnerOptions, name: str) -> Path:
+    """Return the directory asked for, or runs/NAME: a free one, numbered, or with --resume the newest."""
+    if options.out is not None:
+        return options.out
+    candidates = [RUNS / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000)))]
+    used = [directory for directory in candidates if directory.exists()]
+    if options.resume:
+        return used[-1] if used else candidates[0]
+    return next(directory for directory in candidates if not directory.exists())
+
+
+def resume_command(learner: str, options: LearnerOptions, preset: Config, directory: Path, **changes: Any) -> str:
+    """Return the command line that goes on with a run, some fields of its config changed."""
+    config = dataclasses.replace(options.config, **changes)
+    words = ["python", "train.py", learner, "--preset", options.preset, *option_words(config, preset)]
+    return shlex.join([*words, "--out", str(directory), "--resume"])
+
+
+def option_words(config: Config, default: Config) -> list[str]:
+    """Return the options that turn one config into another, those of dataclasses inside it included."""
+    words: list[str] = []
+    for field in dataclasses.fields(config):
+        value, known = getattr(config, field.name), getattr(default, field.name)
+        option = field.name.replace("_", "-")
+        if value == known:
+            continue
+        if dataclasses.is_dataclass(value):
+            words += option_words(value, known)
+        elif isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{option}")
+        elif isinstance(value, tuple):
+            words += [f"--{option}", *map(str, value)]
+        else:
+            words += [f"--{option}", str(value)]
+    return words

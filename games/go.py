@@ -81,7 +81,7 @@ def init(state):
     clear_board(state)
     state.to_move = np.uint8(0)
     state.passes = np.uint8(0)
-    state.ply = np.uint16(0)
+    state.ply = np.uint32(0)
     state.captured[0] = np.uint16(0)
     state.captured[1] = np.uint16(0)
     for i in range(LAST_MOVES):
@@ -102,7 +102,7 @@ def apply(state, action):
     if state.ko_rule == SITUATIONAL or (state.ko_rule == POSITIONAL and state.passes == 0):
         remember(state, colour)
     state.to_move = np.uint8(2 - colour)
-    state.ply = np.uint16(state.ply + 1)
+    state.ply = np.uint32(state.ply + 1)
     for i in range(LAST_MOVES - 1, 0, -1):
         state.last_moves[i] = state.last_moves[i - 1]
     state.last_moves[0] = np.int16(action)
@@ -254,8 +254,11 @@ def setup(state: State, points_black: Iterable[int], points_white: Iterable[int]
             if stones[point] != EMPTY:
                 raise GameError(f"two set-up stones at {point}")
             stones[point] = colour
-    if not set_board(state, stones, to_move):
+    if to_move not in (0, 1):
+        raise GameError(f"{to_move} to move: allowed are 0 (Black) and 1 (White)")
+    if not set_board(state.copy(), stones, to_move):
         raise GameError("a chain of the set-up stones has no liberty")
+    set_board(state, stones, to_move)
 
 
 def handicap_points(size: int, stones: int) -> list[int]:

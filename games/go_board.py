@@ -23,7 +23,7 @@ from games.rules import record_dtype
 
 MAX_SIZE = 19
 STRIDE = MAX_SIZE + 2
-NUM_POINTS = STRIDE * STRIDE
+NUM_POINTS = 448  # STRIDE * STRIDE and a few that no board has, so that records hold no padding
 MAX_PLIES = 3 * MAX_SIZE * MAX_SIZE  # moves that a game under a superko rule can have
 LAST_MOVES = 8
 EMPTY, BLACK, WHITE, BORDER = 0, 1, 2, 3
@@ -42,13 +42,13 @@ STATE = record_dtype(
         ("to_move", np.uint8),  # 0 Black, 1 White
         ("passes", np.uint8),  # passes in a row, up to 2
         ("ko_point", np.uint16),  # point where a stone may not be retaken at once; 0 none
-        ("ply", np.uint16),  # moves so far, passes counted
+        ("ply", np.uint32),  # moves so far, passes counted
         ("captured", np.uint16, (2,)),  # stones that Black and White have lost
         ("last_moves", np.int16, (LAST_MOVES,)),  # actions, the newest first; -1 none
-        ("hash", np.uint64),  # of the stones; 0 for the empty board
         ("taken", np.uint16, (4,)),  # heads of the chains that the last move took; their lists are whole until the next
         ("num_taken", np.uint16),  # how many those are
         ("num_history", np.uint16),  # positions that a superko rule remembers
+        ("hash", np.uint64),  # of the stones; 0 for the empty board
         ("board", np.uint8, (NUM_POINTS,)),  # EMPTY, BLACK, WHITE or BORDER
         ("around", np.uint16, (NUM_POINTS,)),  # neighbours: bits 0-2 empty, 3-5 black, 6-8 white; bits 9, 10 VISITED
         ("head", np.uint16, (NUM_POINTS,)),  # head of a stone's chain; 0 where there is no stone
@@ -152,7 +152,10 @@ def place(state, point, colour):
         liberties[point] = np.int16(before & 7)
     else:
         join(state, point, colour, before & 7)
-    if (before >> 3 * enemy) & 7 != 0:
+    is_any_dead = False
+    for offset in OFFSETS:  # & and not `and`: no branch to mispredict
+        is_any_dead |= (board[point + offset] == enemy) & (liberties[head[point + offset]] == 0)
+    if is_any_dead:
         lost = 0
         last = NO_POINT
         for offset in OFFSETS:
@@ -168,30 +171,35 @@ def place(state, point, colour):
 
 @njit
 def join(state, point, colour, empty_neighbours):
-    """Add a new stone to the largest chain of its colour beside it, and the others to that chain."""
-    board, head, next_stone, size = state.board, state.head, state.next_stone, state.size
+    """Add a new stone to a chain of its colour beside it, and other such chains to that."""
+    board, head, next_stone = state.board, state.head, state.next_stone
     main = np.int64(0)
-    largest = np.int64(0)
     for offset in OFFSETS:
-        neighbour = point + offset
-        if board[neighbour] == colour:
-            other = np.int64(head[neighbour])
-            if size[other] > largest:
-                main = other
-                largest = np.int64(size[other])
+        main = max(main, np.int64(head[point + offset]) * (board[point + offset] == colour))
+    is_merger = False
+    for offset in OFFSETS:
+        is_merger |= (board[point + offset] == colour) & (head[point + offset] != main)
+    if is_merger:
+        main = merge(state, point, colour, main)
     head[point] = np.uint16(main)
     next_stone[point] = next_stone[main]
     next_stone[main] = np.uint16(point)
-    key = np.uint64(state.chain_hash[main]) ^ STONE_HASH[colour, point]
-    total = np.int64(state.liberties[main]) + empty_neighbours
-    count = largest + 1
+    state.chain_hash[main] = np.uint64(state.chain_hash[main]) ^ STONE_HASH[colour, point]
+    state.liberties[main] = np.int16(state.liberties[main] + empty_neighbours)
+    state.size[main] = np.uint16(state.size[main] + 1)
+
+
+@njit
+def merge(state, point, colour, main):
+    """Make one chain of those of a colour beside a point, main among them, and return its head: the largest one's."""
+    head, next_stone, size = state.head, state.next_stone, state.size
     for offset in OFFSETS:
-        neighbour = point + offset
-        other = np.int64(head[neighbour])
-        if board[neighbour] == colour and other != main:
-            key ^= np.uint64(state.chain_hash[other])
-            total += np.int64(state.liberties[other])
-            count += np.int64(size[other])
+        other = np.int64(head[point + offset])
+        if state.board[point + offset] == colour and size[other] > size[main]:
+            main = other
+    for offset in OFFSETS:
+        other = np.int64(head[point + offset])
+        if state.board[point + offset] == colour and other != main:
             stone = other
             while True:
                 head[stone] = np.uint16(main)
@@ -199,9 +207,10 @@ def join(state, point, colour, empty_neighbours):
                 if stone == other:
                     break
             next_stone[main], next_stone[other] = next_stone[other], next_stone[main]
-    state.chain_hash[main] = key
-    state.liberties[main] = np.int16(total)
-    size[main] = np.uint16(count)
+            state.chain_hash[main] = np.uint64(state.chain_hash[main]) ^ np.uint64(state.chain_hash[other])
+            state.liberties[main] = np.int16(state.liberties[main] + state.liberties[other])
+            size[main] = np.uint16(size[main] + size[other])
+    return main
 
 
 @njit

@@ -1,4 +1,4 @@
-"""Counting a Go board: area score."""
+"""Whose a point of a Go board is when the game is over, and the area score that follows."""
 
 from __future__ import annotations
 
@@ -7,46 +7,49 @@ import numpy as np
 from games.compiled import njit
 from games.go_board import BLACK, BORDER, EMPTY, NUM_POINTS, OFFSETS, STRIDE, WHITE
 
+OWNED = np.array([0, 1, -1], np.int8)  # by colour
+
 
 @njit
-def area_margin(state):
-    """Return Black's area minus White's: stones, and empty regions that only one colour borders; komi not counted."""
+def mark_owners(state, owners):
+    """Write whose every point is, int8 [NUM_POINTS]: 1 Black's, -1 White's, 0 neither's; the border's stay.
+
+    A stone's point is its colour's, an empty region that of the one colour that borders it.
+    """
     board = state.board
     is_seen = np.zeros(NUM_POINTS, np.bool_)
-    stack = np.empty(NUM_POINTS, np.uint16)
-    margin = np.int64(0)
+    region = np.empty(NUM_POINTS, np.uint16)
     for row in range(1, np.int64(state.rows) + 1):
         for start in range(STRIDE * row + 1, STRIDE * row + 1 + np.int64(state.columns)):
-            if board[start] == BLACK:
-                margin += 1
-            elif board[start] == WHITE:
-                margin -= 1
+            if board[start] != EMPTY:
+                owners[start] = OWNED[board[start]]
             elif not is_seen[start]:
                 is_seen[start] = True
-                stack[0] = start
+                region[0] = start
                 found, done = 1, 0
-                borders = 0  # bit 1: Black, bit 2: White
+                beside = 0  # bit c: a neighbour of colour c
                 while done < found:
-                    point = np.int64(stack[done])
+                    point = np.int64(region[done])
                     done += 1
                     for offset in OFFSETS:
                         neighbour = point + offset
-                        stone = board[neighbour]
-                        if stone != EMPTY:
-                            borders |= 1 << stone
-                        elif not is_seen[neighbour]:
+                        beside |= 1 << board[neighbour]
+                        if board[neighbour] == EMPTY and not is_seen[neighbour]:
                             is_seen[neighbour] = True
-                            stack[found] = neighbour
+                            region[found] = neighbour
                             found += 1
-                borders &= ~(1 << BORDER)
-                if borders == 1 << BLACK:
-                    margin += found
-                elif borders == 1 << WHITE:
-                    margin -= found
-    return margin
+                beside &= ~(1 << EMPTY | 1 << BORDER)
+                owner = np.int8((beside == 1 << BLACK) - (beside == 1 << WHITE))
+                for i in range(found):
+                    owners[region[i]] = owner
 
 
 @njit
 def area_score(state):
     """Return Black's area minus White's and the komi; every stone on the board counts as alive."""
-    return np.float64(area_margin(state)) - np.float64(state.komi2) / 2.0
+    owners = np.zeros(NUM_POINTS, np.int8)
+    mark_owners(state, owners)
+    margin = np.int64(0)
+    for point in range(NUM_POINTS):
+        margin += owners[point]
+    return np.float64(margin) - np.float64(state.komi2) / 2.0

@@ -73,6 +73,7 @@ class PositionReader:
             outcomes=np.zeros(count, np.float32),
             has_outcome=np.zeros(count, np.bool_),
             legal=np.zeros((count, self.game.num_actions), np.bool_),
+            movers=np.empty(count, np.int64),
             games=games,
             plies=plies,
         )
@@ -92,7 +93,14 @@ class PositionReader:
                 batch.actions[part],
             )
             observe_batch(made, batch.planes[part])
-            describe(made, results[part], batch.legal[part], batch.outcomes[part], batch.has_outcome[part])
+            describe(
+                made,
+                results[part],
+                batch.legal[part],
+                batch.movers[part],
+                batch.outcomes[part],
+                batch.has_outcome[part],
+            )
         return batch
 
 

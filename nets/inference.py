@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nets.folding import fold
+from nets.folding import FoldedNet, fold
 from nets.models import PolicyValueNet
 
-Runtime = Literal["auto", "torch"]
+Runtime = Literal["auto", "winograd", "torch"]
 Floats = NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """What runs a folded network: maps planes float32 [B, C, H, W] to logits [B, A] or [B, 2, A] and values [B]."""
+
+    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 class InferenceModel:
@@ -30,27 +36,26 @@ class InferenceModel:
         self.runtime = runtime
         self.threads = threads
         self.any_size = model.any_size
-        self.needs_to_play = _has_two_outputs(model)  # a policy for each colour: calls must say who moves
-        self._net = fold(model)
+        self.needs_to_play = getattr(model.policy, "num_outputs", 1) == 2  # a policy for each colour
+        self._engine = _engine(fold(model), runtime)
 
     def __call__(self, planes: Floats, to_play: NDArray[Any] | None = None) -> tuple[Floats, Floats]:
         """Map planes float32 [B, C, H, W] to logits float32 [B, A] and values float32 [B].
 
-        `to_play` [B], 0 for black, is for networks with an output for each colour (`needs_to_play`); others ignore
-        it. A network without a value head says 0, one without a policy has no actions. Raises ValueError for planes
-        that the network cannot take.
+        `to_play` [B], 0 for black, is for networks with a policy for each colour (`needs_to_play`); others ignore it.
+        A network without a value head says 0, one without a policy has no actions. Raises ValueError for planes that
+        the network cannot take.
         """
         self._check(planes, to_play)
         with torch_threads(self.threads), torch.inference_mode():
-            inputs = torch.from_numpy(np.ascontiguousarray(planes, np.float32))
-            logits, values = self._net(inputs.contiguous(memory_format=torch.channels_last))
+            logits, values = self._engine(torch.from_numpy(np.ascontiguousarray(planes, np.float32)))
         return _answers(logits, values, to_play)
 
     def refresh(self, model: PolicyValueNet) -> None:
-        """Take over the weights of a model of the same architecture, as after a training step."""
+        """Take over the weights of a model of the same architecture, as after a training step: some milliseconds."""
         if model.spec != self.spec:
             raise ValueError("this inference was made for a network of another architecture")
-        self._net = fold(model)
+        self._engine = _engine(fold(model), self.runtime)
 
     def _check(self, planes: Floats, to_play: NDArray[Any] | None) -> None:
         expected = tuple(self.spec.input_shape)
@@ -59,17 +64,18 @@ class InferenceModel:
             wanted = f"[n, {expected[0]}, any height, any width]" if self.any_size else f"[n, {str(expected)[1:-1]}]"
             raise ValueError(f"this network takes planes of shape {wanted}, not {list(planes.shape)}")
         if self.needs_to_play and (to_play is None or len(to_play) != len(planes)):
-            raise ValueError(
-                "this network has an output for each colour: to_play must say who moves, 0 or 1 a position"
-            )
+            raise ValueError("this network has a policy for each colour: to_play must say who moves, 0 or 1 a position")
 
 
 def make_inference(model: PolicyValueNet, runtime: Runtime = "auto", threads: int = 1) -> InferenceModel:
-    """Return a model's weights, copied, ready to run.
+    """Return a model ready to run, with weights of its own.
 
-    `threads` is how many threads a call uses.
+    "auto" is "winograd" for a trunk with 3x3 convolutions, else "torch". `threads` is how many threads torch may
+    use in a call.
     """
-    return InferenceModel(model, "torch" if runtime == "auto" else runtime, threads)
+    if runtime not in get_args(Runtime):
+        raise ValueError(f"no inference runtime {runtime!r}, only {', '.join(get_args(Runtime))}")
+    return InferenceModel(model, runtime, threads)
 
 
 @contextmanager
@@ -86,8 +92,26 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _has_two_outputs(model: PolicyValueNet) -> bool:
-    return getattr(model.policy, "num_outputs", 1) == 2
+class TorchEngine:
+    """A folded network as it is, channels last."""
+
+    def __init__(self, net: FoldedNet) -> None:
+        self._net = net
+
+    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        logits, values = self._net(planes.contiguous(memory_format=torch.channels_last))
+        return logits, values
+
+
+def _engine(net: FoldedNet, runtime: Runtime) -> Engine:
+    if runtime != "torch":
+        from nets.winograd import WinogradEngine, takes_winograd  # numba only where it runs
+
+        if takes_winograd(net):
+            return WinogradEngine(net)
+        if runtime == "winograd":
+            raise ValueError("runtime winograd is for trunks with 3x3 convolutions of stride 1: this one has none")
+    return TorchEngine(net)
 
 
 def _answers(logits: Tensor, values: Tensor, to_play: NDArray[Any] | None) -> tuple[Floats, Floats]:

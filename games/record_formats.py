@@ -43,7 +43,9 @@ class Fault(NamedTuple):
 class RecordFormat:
     """How one game is recorded."""
 
+    name: str
     suffixes: tuple[str, ...]  # of the files that hold games, lower case
+    max_bytes: int  # of a file
     read: Callable[[str, bytes], Iterator[GameRecord | Fault]]  # the games of one file: name, content
     start_states: Callable[[Sequence[str]], States]  # starting positions as text -> records
     board_of: Callable[[str], tuple[int, int]]  # a starting position -> rows, columns
@@ -180,7 +182,9 @@ def _identity(num_actions: int) -> Array:
 
 FORMATS = {
     "go": RecordFormat(
+        name="go",
         suffixes=(".sgf",),
+        max_bytes=sgf.MAX_BYTES,
         read=_read_sgf,
         start_states=_go_starts,
         board_of=_go_board,
@@ -189,7 +193,9 @@ FORMATS = {
     ),
     # The one symmetry of checkers swaps the colours, so games never start alike after it: it makes no new positions.
     "checkers": RecordFormat(
+        name="checkers",
         suffixes=(".pdn", ".txt"),
+        max_bytes=64 << 20,
         read=_read_pdn,
         start_states=_checkers_starts,
         board_of=lambda start: (8, 8),

@@ -154,7 +154,7 @@ def pack(game: str, archive: str, found: Sequence[GameRecord]) -> Records:
     offsets = _ends(len(record.actions) for record in found)
     start = np.array([starts[record.start] for record in found], np.int32)
     return Records(
-        game=game,
+        game=record_format.name,
         moves=moves,
         offsets=offsets,
         start=start,
@@ -172,37 +172,37 @@ def pack(game: str, archive: str, found: Sequence[GameRecord]) -> Records:
 
 def join(game: str, parts: Sequence[Records]) -> Records:
     """Put the records of several archives one after another."""
-    starts = {text: row for row, text in enumerate(dict.fromkeys(text for part in parts for text in part.starts))}
-    archives = tuple(name for part in parts for name in part.archives)
-    firsts = np.cumsum([0, *(len(part.archives) for part in parts)])
-    rows = [np.array([starts[text] for text in part.starts], np.int32) for part in parts]
+    start, starts = _renumbered([(part.start, part.starts) for part in parts])
+    archive, archives = _renumbered([(part.archive, part.archives) for part in parts])
 
     def together(name: str, empty: Array) -> Array:
         return np.concatenate([empty, *(getattr(part, name) for part in parts)], dtype=empty.dtype)
 
     def ends(name: str) -> Array:
-        return _ends(length for part in parts for length in np.diff(getattr(part, name)).tolist())
+        return np.cumsum(np.concatenate([[0], *(np.diff(getattr(part, name)) for part in parts)]), dtype=np.int64)
 
     return Records(
-        game=game,
+        game=format_of(game).name,
         moves=together("moves", np.zeros(0, np.int16)),
         offsets=ends("offsets"),
-        start=np.concatenate(
-            [np.zeros(0, np.int32), *(row[part.start] for row, part in zip(rows, parts, strict=True))]
-        ),
-        starts=tuple(starts),
+        start=start,
+        starts=starts,
         result=together("result", np.zeros(0, np.int8)),
         ranks=together("ranks", np.zeros((0, 2), np.int8)),
         handicap=together("handicap", np.zeros(0, np.int16)),
         hashes=together("hashes", np.zeros(0, np.uint64)),
-        archive=np.concatenate(
-            [np.zeros(0, np.int32), *(part.archive + first for first, part in zip(firsts, parts, strict=False))],
-            dtype=np.int32,
-        ),
+        archive=archive,
         archives=archives,
         names=together("names", np.zeros(0, np.uint8)),
         name_ends=ends("name_ends"),
     )
+
+
+def _renumbered(parts: Sequence[tuple[Array, tuple[str, ...]]]) -> tuple[Array, tuple[str, ...]]:
+    """Put arrays of rows of lists of texts one after another, as rows of one list that has each text once."""
+    texts = {text: row for row, text in enumerate(dict.fromkeys(text for _, listed in parts for text in listed))}
+    rows = [np.array([texts[text] for text in listed], np.int32)[of_games] for of_games, listed in parts]
+    return np.concatenate([np.zeros(0, np.int32), *rows], dtype=np.int32), tuple(texts)
 
 
 def _ends(lengths: Iterable[int]) -> Array:

@@ -67,6 +67,7 @@ PLAIN_RECORD = re.compile(
 )
 PROPERTY = re.compile(rb"([A-Za-z]++)(" + _VALUES + rb")")
 VALUE = re.compile(rb"\[([^\]\\]*+)\]")
+ONE_LINE = re.compile(rb"[^\\\s]*+(?: [^\\\s]*+)*+")  # a value that means itself
 LOWER_CASE = bytes(range(ord("a"), ord("z") + 1))
 SPACE = b" \t\n\r\v\f"
 PLAYER_OF = bytes.maketrans(b"BW", b"\0\1")
@@ -166,7 +167,9 @@ def _describe(
     tags = {}
     for name, values in root.items():
         if name not in OWN_PROPERTIES:
-            tags[name] = _decode(sgf_grammar.simpletext_value(b", ".join(values)), codec).strip()
+            value = values[0] if len(values) == 1 else b", ".join(values)
+            simple = value if ONE_LINE.fullmatch(value) else sgf_grammar.simpletext_value(value)
+            tags[name] = _decode(simple, codec).strip()
     handicap = _simple(root, "HA")
     return SgfGame(
         start, actions, players, int(handicap) if re.fullmatch("[0-9]{1,3}", handicap) else 0, tags, comments

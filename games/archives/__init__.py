@@ -1,0 +1,117 @@
+"""Recorded games from archives, folders and files: read once, in parallel, and kept in a cache.
+
+`python -m games.archives PATH ...` tells what records hold, and every file that could not be read.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from games.archives import cache
+from games.archives.members import ArchiveError, Source, find_sources, read_members
+from games.record_formats import Fault, GameRecord, format_of
+from games.records import Records, join, pack
+
+__all__ = ["ArchiveError", "Loaded", "load_records"]
+
+GAMES_A_PART = 10_000  # packed together, so that few games are ever held unpacked
+LEAST_BYTES = 2 << 20  # of files for which a second process is worth its start
+
+OnProgress = Callable[[str, int, int], None]  # archive just read, bytes of archives done, bytes of all
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was found at some paths."""
+
+    records: Records
+    faults: list[Fault]  # games and files that could not be read or replayed, by archive and name
+    num_others: int  # files beside them that are neither records nor archives
+    num_cached: int  # sources (archives, folders) whose games came out of the cache
+    num_sources: int
+
+
+def load_records(
+    paths: Sequence[Path], game: str, *, workers: int = 1, keep: bool = True, on_progress: OnProgress | None = None
+) -> Loaded:
+    """Read all games at or under some paths; ArchiveError where a path does not exist or holds no records.
+
+    The order of the games depends on the files' names alone. With several workers (0: one a core) archives are read in
+    processes of their own: the program's main module must be importable. What was read is kept in the cache folder,
+    and taken from there the next time, unless `keep` is False.
+    """
+    record_format = format_of(game)
+    found = find_sources(paths, record_format.suffixes)
+    sources = found.sources
+    entries = [_entry(source, record_format.name) if keep else None for source in sources]
+    parts = [None if entry is None else cache.load(entry, record_format.name) for entry in entries]
+    missing = [index for index, part in enumerate(parts) if part is None]
+    num_cached = len(sources) - len(missing)
+    total = sum(source.size for source in sources)
+    done = total - sum(sources[index].size for index in missing)
+    missing.sort(key=lambda index: -sources[index].size)  # the largest first, so that no core waits for one at the end
+    tasks = [(sources[index], game, entries[index]) for index in missing]
+    for index, part in zip(missing, _read_all(tasks, workers), strict=True):
+        parts[index] = part
+        done += sources[index].size
+        if on_progress is not None:
+            on_progress(sources[index].name, done, total)
+    whole = [part for part in parts if part is not None]
+    return Loaded(
+        records=join(game, [records for records, _ in whole]),
+        faults=[fault for _, faults in whole for fault in faults],
+        num_others=found.num_others,
+        num_cached=num_cached,
+        num_sources=len(sources),
+    )
+
+
+def _entry(source: Source, game: str) -> Path | None:
+    """Return a source's place in the cache, None where it cannot be read: reading it then says so."""
+    try:
+        return cache.entry_path(source, game)
+    except OSError:
+        return None
+
+
+Task = tuple[Source, str, Path | None]  # what to read, as records of which game, where to keep it
+
+
+def _read_all(tasks: list[Task], workers: int) -> Iterator[tuple[Records, list[Fault]]]:
+    """Yield what sources hold, in their order."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(workers or cores, len(tasks))
+    if workers <= 1 or sum(source.size for source, _, _ in tasks) < LEAST_BYTES:
+        yield from map(_read_source, tasks)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and numba half alive
+    with context.Pool(workers) as pool:
+        yield from pool.imap(_read_source, tasks)
+
+
+def _read_source(task: Task) -> tuple[Records, list[Fault]]:
+    """Read the games of one archive or folder, and keep them in the cache."""
+    source, game, entry = task
+    record_format = format_of(game)
+    parts: list[Records] = []
+    waiting: list[GameRecord] = []
+    faults: list[Fault] = []
+    for member in read_members(source, record_format.suffixes, record_format.max_bytes):
+        found = [member] if isinstance(member, Fault) else record_format.read(member.name, member.content)
+        for record in found:
+            if isinstance(record, Fault):
+                name = f"{source.name}: {record.name}" if record.name else source.name
+                faults.append(Fault(name, record.reason))
+            else:
+                waiting.append(record)
+        if len(waiting) >= GAMES_A_PART:
+            parts.append(pack(game, source.name, waiting))
+            waiting = []
+    records = join(game, [*parts, pack(game, source.name, waiting)])
+    if entry is not None:
+        cache.store(entry, records, faults)
+    return records, faults

@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from games import go
 from games.checkers import JUMP, NUM_SQUARES, STEP
+from games.go_board import EMPTY, SIMPLE_KO
 from games.rules import State, apply, game_of, is_over, is_quiet, to_play
 
 Turn = tuple[int, ...]  # the actions of one whole turn
@@ -29,6 +31,7 @@ class Notation:
     example: str  # for errors: "11-15 or 22x15x8"
     turn_name: Callable[[State, Turn], str]  # precondition: the turn is legal
     meanings: Callable[[str, list[Turn], State], list[Turn] | None]  # legal turns a text may mean; None: unreadable
+    why_illegal: Callable[[State, str], str] | None = None  # of a readable text; None: a list of what is legal says it
 
 
 # --- turns of any game ----------------------------------------------------------------------------------------------
@@ -36,9 +39,12 @@ class Notation:
 
 def legal_turns(state: State) -> list[Turn]:
     """Return every legal turn, or what is left of one that has begun; empty when the game is over."""
+    actions = game_of(state).legal_actions(state)
+    if is_quiet(state):  # then every action is a whole turn
+        return [(action,) for action in actions]
     mover = to_play(state)
     turns: list[Turn] = []
-    for action in game_of(state).legal_actions(state):
+    for action in actions:
         after = state.copy()
         apply(after, action)
         if to_play(after) == mover and not is_over(after):
@@ -70,7 +76,8 @@ def parse_turn(state: State, text: str) -> Turn:
     if meanings is None:
         raise NotationError(f"cannot read {shown} as a move; write it like {notation.example}")
     if not meanings:
-        raise NotationError(f"{shown} is not legal here; legal: {_names(state, turns)}")
+        why = f"legal: {_names(state, turns)}" if notation.why_illegal is None else notation.why_illegal(state, text)
+        raise NotationError(f"{shown} is not legal here; {why}")
     if len({_outcome(state, turn) for turn in meanings}) > 1:
         raise NotationError(f"{shown} may mean several moves; write one of: {_names(state, meanings)}")
     return meanings[0]
@@ -156,14 +163,70 @@ def _is_shortened(short: tuple[int, ...], route: tuple[int, ...]) -> bool:
     return all(square in stops_left for square in short[1:-1])
 
 
+# --- Go: vertices as in GTP, columns lettered without I, rows counted from the bottom --------------------------------
+
+COLUMN_LETTERS = "ABCDEFGHJKLMNOPQRST"
+VERTEX = re.compile(r"\s*([A-HJ-T])([0-9]{1,2})\s*", re.IGNORECASE | re.ASCII)
+
+
+def vertex_name(action: int, rows: int, columns: int) -> str:
+    """Return an action of Go as players write it: D4, or pass."""
+    if action == rows * columns:
+        return "pass"
+    row, column = divmod(action, columns)
+    return f"{COLUMN_LETTERS[column]}{rows - row}"
+
+
+def read_vertex(text: str, rows: int, columns: int) -> int | None:
+    """Return the action that a vertex names, in any case; None where it is none of the board."""
+    if text.strip().lower() == "pass":
+        return rows * columns
+    match = VERTEX.fullmatch(text)
+    column, row = (COLUMN_LETTERS.index(match[1].upper()), rows - int(match[2])) if match else (-1, -1)
+    return row * columns + column if 0 <= row < rows and 0 <= column < columns else None
+
+
+def why_illegal_in_go(state: State, action: int) -> str:
+    """Say which rule forbids an action; precondition: it is not legal."""
+    if is_over(state):
+        return "the game is over"
+    if go.stone_at(state, action) != EMPTY:
+        return "there is a stone"
+    if int(state.ko_point) == go.point_of(state, action):
+        return "it would retake the ko at once"
+    without_superko = state.copy()
+    without_superko.ko_rule = SIMPLE_KO
+    if go.is_legal(without_superko, action):
+        return "it would repeat an earlier position"
+    return "it would be suicide"
+
+
+def _go_name(state: State, turn: Turn) -> str:
+    return vertex_name(turn[0], int(state.rows), int(state.columns))
+
+
+def _go_meanings(text: str, turns: list[Turn], state: State) -> list[Turn] | None:
+    action = read_vertex(text, int(state.rows), int(state.columns))
+    return None if action is None else [turn for turn in turns if turn == (action,)]
+
+
+def _why_illegal_in_go(state: State, text: str) -> str:
+    action = read_vertex(text, int(state.rows), int(state.columns))
+    assert action is not None, f"{text!r} has been read before"
+    return why_illegal_in_go(state, action)
+
+
 # --- the table ------------------------------------------------------------------------------------------------------
 
 ACTION_NUMBERS = _numbered("0", first=0)
 NOTATIONS: dict[str, Notation] = {
     "checkers": Notation("11-15 or 22x15x8, squares 1 to 32", _checkers_name, _checkers_meanings),
     "connect_four": _numbered("4, the column counted from 1", first=1),
+    "go": Notation(
+        "D4 (columns A-T without I, rows from the bottom) or pass", _go_name, _go_meanings, _why_illegal_in_go
+    ),
 }
 
 
 def _notation_of(state: State) -> Notation:
-    return NOTATIONS.get(game_of(state).name, ACTION_NUMBERS)
+    return NOTATIONS.get(game_of(state).family, ACTION_NUMBERS)

@@ -13,6 +13,7 @@ import numpy as np
 
 from games import checkers, go, pdn, sgf
 from games.compiled import njit
+from games.notation import why_illegal_in_go
 from games.rules import GameError, States
 from games.symmetries import action_maps
 
@@ -79,8 +80,9 @@ def _go_record(name: str, game: sgf.SgfGame) -> GameRecord:
     states = _go_start(start).copy()
     illegal = play_record(states[0], actions)
     if illegal >= 0:
-        point = sgf.point_name(int(actions[illegal]), start.rows, start.columns)
-        raise GameError(f"move {illegal + 1}, {sgf.COLOURS[game.players[illegal]]}[{point}], is not legal")
+        action = int(actions[illegal])
+        move = f"{sgf.COLOURS[game.players[illegal]]}[{sgf.point_name(action, start.rows, start.columns)}]"
+        raise GameError(f"move {illegal + 1}, {move}, is not legal: {why_illegal_in_go(states[0], action)}")
     result = sgf.result_of(game.tags.get("RE", ""))
     return GameRecord(
         name=name,

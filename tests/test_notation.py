@@ -7,9 +7,10 @@ import random
 import numpy as np
 import pytest
 
+from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
-from games.notation import NotationError, legal_turns, parse_turn, play_turn, turn_name
+from games.notation import NotationError, legal_turns, parse_turn, play_turn, turn_name, why_illegal_in_go
 from games.pdn import parse_fen
 from games.perft import perft
 from games.rules import CONTRACT, Game, State, is_over, record_dtype, register
@@ -157,6 +158,10 @@ def toy_to_play(state):
     return np.int64(state.taker)
 
 
+def toy_is_quiet(state):
+    return False  # taking one is always allowed, and the turn goes on
+
+
 def unused(state):
     raise NotImplementedError
 
@@ -169,6 +174,7 @@ def toy() -> Game:
         "legal_mask": toy_legal_mask,
         "is_over": toy_is_over,
         "to_play": toy_to_play,
+        "is_quiet": toy_is_quiet,
     }
     dtype = record_dtype([("sticks_left", np.uint8), ("taker", np.uint8)])
     return register(Game("sticks", dtype, 3, (1, 1, 1), {"standard": {}}, 1, functions))
@@ -183,3 +189,54 @@ def test_a_game_without_a_notation_writes_its_action_numbers(toy):
     play_turn(state, (0, 0, 2))
     assert is_over(state)
     assert legal_turns(state) == []
+
+
+# --- Go -------------------------------------------------------------------------------------------------------------
+
+
+def test_go_is_written_in_vertices_that_skip_i():
+    state = go.game(19).new(1)[0]
+    written = names(state)
+    assert (written[0], written[18], written[-2], written[-1]) == ("A19", "T19", "T1", "pass")
+    assert len(set(written)) == 362 and not any(name.startswith("I") for name in written)
+    for name in ("J10", " d4", "PASS"):
+        assert turn_name(state, parse_turn(state, name)).lower() == name.strip().lower()
+
+
+def test_go_on_a_rectangle():
+    state = go.game(3, 5).new(1)[0]
+    assert parse_turn(state, "E1") == (14,)
+    assert parse_turn(state, "A3") == (0,)
+    assert parse_turn(state, "pass") == (15,)
+
+
+@pytest.mark.parametrize("text", ["I4", "F1", "A4", "A0", "44", "D", "", "K1", "dd", "\u212a1", "A\u0661"])
+def test_what_is_no_vertex_of_the_board(text):
+    with pytest.raises(NotationError, match="write it like D4"):
+        parse_turn(go.game(3, 5).new(1)[0], text)
+
+
+@pytest.mark.parametrize(
+    ("columns", "moves", "refused", "reason"),
+    [
+        (3, "A1", "A1", "there is a stone"),
+        (3, "B1 pass A2", "A1", "it would be suicide"),
+        (4, "B3 C3 A2 D2 B1 C1 C2 B2", "C2", "it would retake the ko at once"),
+        (2, "A2 B2 A1 B1 A2 A1", "A2", "it would repeat an earlier position"),
+    ],
+)
+def test_go_says_which_rule_forbids_a_move(columns, moves, refused, reason):
+    state = go.game(2 if columns == 2 else 3, columns).new(1)[0]
+    for move in moves.split():
+        play_turn(state, parse_turn(state, move))
+    with pytest.raises(NotationError, match=f"'{refused}' is not legal here; {reason}$"):
+        parse_turn(state, refused)
+
+
+def test_no_move_after_two_passes():
+    state = go.game(5).new(1)[0]
+    for _ in range(2):
+        play_turn(state, parse_turn(state, "pass"))
+    with pytest.raises(NotationError, match="the game is over"):
+        parse_turn(state, "A1")
+    assert why_illegal_in_go(state, 0) == "the game is over"

@@ -66,7 +66,7 @@ def load(path: Path, game: str) -> tuple[Records, list[Fault]] | None:
         return records, [Fault(*fault) for fault in text["faults"]]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         print(f"{path} is damaged ({' '.join(str(error).split())}); reading the games anew", file=sys.stderr)
         return None
 

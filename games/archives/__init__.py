@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from games.archives import cache
+from games.archives.cache import entry_path, load, store
 from games.archives.members import ArchiveError, Source, find_sources, read_members
 from games.record_formats import Fault, GameRecord, format_of
 from games.records import Records, join, pack
@@ -48,7 +48,7 @@ def load_records(
     found = find_sources(paths, record_format.suffixes)
     sources = found.sources
     entries = [_entry(source, record_format.name) if keep else None for source in sources]
-    parts = [None if entry is None else cache.load(entry, record_format.name) for entry in entries]
+    parts = [None if entry is None else load(entry, record_format.name) for entry in entries]
     missing = [index for index, part in enumerate(parts) if part is None]
     num_cached = len(sources) - len(missing)
     total = sum(source.size for source in sources)
@@ -73,7 +73,7 @@ def load_records(
 def _entry(source: Source, game: str) -> Path | None:
     """Return a source's place in the cache, None where it cannot be read: reading it then says so."""
     try:
-        return cache.entry_path(source, game)
+        return entry_path(source, game)
     except OSError:
         return None
 
@@ -113,5 +113,5 @@ def _read_source(task: Task) -> tuple[Records, list[Fault]]:
             waiting = []
     records = join(game, [*parts, pack(game, source.name, waiting)])
     if entry is not None:
-        cache.store(entry, records, faults)
+        store(entry, records, faults)
     return records, faults

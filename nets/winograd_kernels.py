@@ -20,7 +20,25 @@ from typing import NamedTuple
 import numpy as np
 
 from games.compiled import njit
+from nets.matrix_kernels import multiply
 
+STEP = np.dtype(  # a convolution and what follows it up to the next; offsets are into a run's weights, -1 for none
+    [
+        ("in_channels", np.int64),
+        ("out_channels", np.int64),  # of them the last are pooled to a bias, and the next convolution takes the others
+        ("filters", np.int64),  # U: [49, in_channels, out_channels]; -1 for the first step, which takes the run's input
+        ("bias", np.int64),  # [out_channels], or [H, W, out_channels]
+        ("bias_size", np.int64),
+        ("pool_weight", np.int64),  # [C, 3 P] for P pooled channels, C the others
+        ("pool_bias", np.int64),  # [C]
+        ("add", np.bool_),  # then: add the maps that an earlier step kept
+        ("relu", np.bool_),
+        ("keep", np.bool_),  # keep the maps for a later step
+        ("scale", np.int64),  # [out_channels], of a norm
+        ("shift", np.int64),
+        ("relu_after", np.bool_),  # the norm
+    ]
+)
 LARGE = 5  # cells of a large tile; the others have one less
 POINTS = 7  # 0, 1, -1, 2, -2, infinity, 1/2
 FILTER_TRANSFORM = np.array(  # G: a filter's values at the points, over the norms of their Lagrange polynomials
@@ -295,27 +313,28 @@ def rectify(numbers, at, count):
 
 
 @njit
-def scale_row(numbers, at, cells, channels, scale, shift):
+def scale_row(numbers, at, cells, channels, weights, scale, shift):
+    scale, shift = U(scale), U(shift)
     for cell in range(cells):
         first = U(at + cell * channels)
         for c in range(U(channels)):
-            numbers[first + c] = numbers[first + c] * scale[c] + shift[c]
+            numbers[first + c] = numbers[first + c] * weights[scale + c] + weights[shift + c]
 
 
 @njit
-def pooled_bias(board, stride, tiles, inner, weight, bias, width, pooled, result):
-    """Write the bias of the first `inner` channels that comes from pooling the others: nets.layers.GlobalPoolBias.
+def add_pooled_bias(board, step, next_channels, weights, pooled, width, tiles):
+    """Add to the first channels of a map what comes from pooling the others: nets.layers.GlobalPoolBias.
 
-    `pooled` [3 P] is room for the channels' means, the means scaled by `width`, and the maxima; `weight` is
-    [inner, 3 P], flat.
+    `pooled` is room for the channels' means, the means scaled by `width`, the maxima, and the biases.
     """
-    count = stride - inner
-    row = (4 * tiles.column_tiles + tiles.large_columns + 2) * stride
+    channels = step.out_channels
+    count = channels - next_channels
+    row = (4 * tiles.column_tiles + tiles.large_columns + 2) * channels
     fill(pooled, 0, 3 * count, ZERO)
-    largest = U(2 * count)
+    largest, biases = U(2 * count), 3 * count
     for y in range(1, tiles.rows + 1):
         for x in range(1, tiles.columns + 1):
-            first = U(y * row + x * stride + inner)
+            first = U(y * row + x * channels + next_channels)
             for c in range(U(count)):
                 value = max(board[first + c], ZERO)
                 pooled[c] += value
@@ -325,74 +344,92 @@ def pooled_bias(board, stride, tiles, inner, weight, bias, width, pooled, result
         mean = pooled[c] / cells
         pooled[c] = mean
         pooled[count + c] = mean * width
-    for c in range(inner):
-        total = bias[c]
-        for i in range(3 * count):
-            total += weight[c * 3 * count + i] * pooled[i]
-        result[c] = total
+    multiply(weights, step.pool_weight, 3 * count, 1, pooled, 0, 1, pooled, biases, 1, next_channels, 3 * count, 1)
+    add_to(pooled, biases, weights, step.pool_bias, next_channels)
+    for y in range(1, tiles.rows + 1):
+        for x in range(1, tiles.columns + 1):
+            add_to(board, y * row + x * channels, pooled, biases, next_channels)
 
 
 @njit
-def enter(x, channels, scale, shift, relu, v, board, strip, tiles):
-    """Write the points of maps x [N, H, W, C], scaled first where `scale` is not empty, and rectified where told."""
-    row = (4 * tiles.column_tiles + tiles.large_columns + 2) * channels
+def finish_row(board, at, step, kept, there, weights, tiles):
+    """Do what follows a convolution, its bias added, to one row of a map."""
+    channels = step.out_channels
     line = tiles.columns * channels
-    clear_padding(board, channels, tiles)
-    for n in range(tiles.boards):
-        for y in range(tiles.rows):
-            at = (y + 1) * row + channels
-            copy_to(board, at, x, (n * tiles.rows + y) * line, line)
-            if scale.size > 0:
-                scale_row(board, at, tiles.columns, channels, scale, shift)
-            if relu:
-                rectify(board, at, line)
-        to_points(board, channels, v, channels, strip, tiles, n)
+    if step.add:
+        add_to(board, at, kept, there, line)
+    if step.relu:
+        rectify(board, at, line)
+    if step.keep:
+        copy_to(kept, there, board, at, line)
+    if step.scale >= 0:
+        scale_row(board, at, tiles.columns, channels, weights, step.scale, step.shift)
+    if step.relu_after:
+        rectify(board, at, line)
 
 
 @njit
-def leave(m, channels, bias, pool, add, relu, keep, after, x, out, v, next_channels, board, strip, tiles):
-    """Take what a convolution gave to what the next one takes, or to the end.
-
-    m: its points. bias: a number a channel, or one a cell and channel. pool: (weight, bias, width, room, room) of the
-    channels after the first `next_channels`, weight empty for none. Then, each where told: add the maps x; rectify;
-    keep the maps in x; `after` (scale, shift, rectify), scale empty for none. The result goes to `out` where that is
-    not empty, else its points go to v.
-    """
+def take_step(step, next_channels, weights, x, m, v, out, kept, board, strip, pooled, width, tiles):
+    """Take what a convolution gave, its points m, or the run's input, to the next one's points v or to `out`."""
+    channels = step.out_channels
     row = (4 * tiles.column_tiles + tiles.large_columns + 2) * channels
     line = tiles.columns * channels
-    cells = tiles.rows * tiles.columns
-    pool_weight, pool_bias, width, pooled, pool_result = pool
-    scale, shift, rectify_after = after
+    overhangs = 4 * tiles.row_tiles > tiles.rows or 4 * tiles.column_tiles > tiles.columns
     clear_padding(board, channels, tiles)
     for n in range(tiles.boards):
-        from_points(m, board, channels, strip, tiles, n)
+        if step.filters >= 0:
+            from_points(m, board, channels, strip, tiles, n)
         for y in range(tiles.rows):
             at = (y + 1) * row + channels
-            if bias.size > channels:
-                add_to(board, at, bias, y * line, line)
+            if step.filters < 0:
+                copy_to(board, at, x, (n * tiles.rows + y) * line, line)
+            elif step.bias_size > channels:
+                add_to(board, at, weights, step.bias + y * line, line)
             else:
-                for x_ in range(tiles.columns):
-                    add_to(board, at + x_ * channels, bias, 0, channels)
-        if pool_weight.size > 0:
-            pooled_bias(board, channels, tiles, next_channels, pool_weight, pool_bias, width, pooled, pool_result)
-            for cell in range(cells):
-                y, x_ = cell // tiles.columns, cell % tiles.columns
-                add_to(board, (y + 1) * row + (x_ + 1) * channels, pool_result, 0, next_channels)
+                for column in range(tiles.columns):
+                    add_to(board, at + column * channels, weights, step.bias, channels)
+        if step.pool_weight >= 0:
+            add_pooled_bias(board, step, next_channels, weights, pooled, width, tiles)
         for y in range(tiles.rows):
             at, there = (y + 1) * row + channels, (n * tiles.rows + y) * line
-            if add:
-                add_to(board, at, x, there, line)
-            if relu:
-                rectify(board, at, line)
-            if keep:
-                copy_to(x, there, board, at, line)
-            if scale.size > 0:
-                scale_row(board, at, tiles.columns, channels, scale, shift)
-            if rectify_after:
-                rectify(board, at, line)
-            if out.size > 0:
+            finish_row(board, at, step, kept, there, weights, tiles)
+            if next_channels == 0:
                 copy_to(out, there, board, at, line)
-        if out.size == 0:
-            if 4 * tiles.row_tiles + tiles.large_rows > tiles.rows or tiles.column_tiles * 4 > tiles.columns:
+        if next_channels > 0:
+            if overhangs:
                 clear_padding(board, channels, tiles)
             to_points(board, channels, v, next_channels, strip, tiles, n)
+
+
+@njit
+def products(v, weights, step, m, tiles):
+    """Write M = V U, a matrix product for each pair of points."""
+    columns, large_columns = tiles.boards * tiles.column_tiles, tiles.boards * tiles.large_columns
+    from_v, to_m = 0, 0
+    for pair in range(49):
+        lines = columns if pair < 36 or 42 <= pair < 48 else large_columns
+        rows = lines * (tiles.row_tiles if pair < 42 else tiles.large_rows)
+        if rows > 0:
+            filters = step.filters + pair * step.in_channels * step.out_channels
+            multiply(
+                v, from_v, step.in_channels, 1,
+                weights, filters, step.out_channels,
+                m, to_m, step.out_channels,
+                rows, step.in_channels, step.out_channels,
+            )  # fmt: skip
+        from_v += rows * step.in_channels
+        to_m += rows * step.out_channels
+
+
+@njit
+def run(steps, weights, x, out, v, m, board, strip, kept, pooled, width, tiles):
+    """Take maps x [N, H, W, C] through convolutions and what stands between them to `out` [N, H, W, C'].
+
+    The rest is room: `v` and `m` for the points, `board` for a padded map, `strip` for a row of tiles, `kept` for maps,
+    `pooled` for means, maxima and biases. `width` scales the pooled means, see nets.pooling.BoardPool2d.
+    """
+    for s in range(steps.size):
+        if s > 0:
+            products(v, weights, steps[s], m, tiles)
+        next_channels = steps[s + 1].in_channels if s + 1 < steps.size else 0
+        take_step(steps[s], next_channels, weights, x, m, v, out, kept, board, strip, pooled, width, tiles)

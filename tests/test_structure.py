@@ -24,7 +24,9 @@ ALLOWED = {
 }
 # What one file may import beside that, packages or modules of the project, and why.
 ALSO_ALLOWED = {
-    "nets/winograd_kernels.py": {"games.compiled"},  # kernels have one cache; that module knows no game
+    # Kernels have one cache, and the module that opens it knows no game.
+    "nets/winograd_kernels.py": {"games.compiled"},
+    "nets/matrix_kernels.py": {"llvmlite", "numba"},  # registers and vectors, which numba's loops cannot name
     "games/aec.py": {"pettingzoo"},  # optional: the second face of the environments
     "games/endgame/__main__.py": {"rich"},  # a command of its own: progress and a table
     "agents/run.py": {"tensorboard"},  # optional: events beside the metrics

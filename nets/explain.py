@@ -119,8 +119,8 @@ def grad_cam(target: Target, inputs: Tensor, layer: nn.Module) -> Tensor:
 def perturbation(outputs: Target, inputs: Tensor, stride: int = PERTURBATION_STRIDE) -> Tensor:
     """Return how much the outputs, [B, K], change where the inputs are blurred, [B, H, W].
 
-    Greydanus et al. 2018, equations 1 and 2: half the squared distance, for a spot at every `stride`-th cell, and between
-    them by interpolation. Every channel is blurred, so a thing is hidden in all the frames of a stack.
+    Greydanus et al. 2018, equations 1 and 2: half the squared distance, for a spot every `stride` cells and, between
+    them, by interpolation. Every channel is blurred, so a thing is hidden in all the frames of a stack.
     """
     height, width = inputs.shape[2:]
     blurred = gaussian_blur(inputs, BLUR_SIGMA)

@@ -41,6 +41,8 @@ examples:
       goes on where it stopped, now up to 200 games for each two players
   tournament.py connect_four lines:depth=8 lines:depth=6 --openings random:4 --json
       the same for another game, as one JSON document
+  tournament.py atari --help
+      scores of Atari players beside the published ones
 """
 
 
@@ -53,7 +55,7 @@ class Options:
     """The command line."""
 
     game: Annotated[str, arg(metavar="GAME", help_behavior_hint=""), Positional]
-    """checkers or connect_four"""
+    """checkers, connect_four or, with options of its own, atari"""
     players: Annotated[tuple[str, ...], arg(metavar="PLAYER PLAYER ...", help_behavior_hint=""), Positional]
     """two or more"""
     games: Annotated[int, arg(metavar="N")] = 20
@@ -76,6 +78,11 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["atari"]:  # one plays it alone: scores, not matches
+        from agents import atari_tournament
+
+        return atari_tournament.main(arguments[1:])
     options = tyro.cli(
         Options, prog="tournament.py", description=HELP, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
     )

@@ -1,0 +1,85 @@
+"""Scores of Atari players: whole games, each from a seed of its own, in parallel processes.
+
+A game depends on the evaluation's seed, on its number and on the player alone: how many processes play, and in which
+order they finish, changes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import signal
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.atari_player import AtariModel, AtariPlayer, make_player
+from games.atari import AtariGame, Protocol
+from games.atari_vector import GameResult
+
+GAMES_TOGETHER = 5  # whose stacks go through the network at once; always the same, since sums round by their grouping
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some of the games of one player, by their numbers."""
+
+    model: AtariModel | None  # None: chance
+    game: str
+    protocol: Protocol
+    epsilon: float
+    seed: int
+    numbers: range
+
+
+def split(task: Task) -> list[Task]:
+    """Return a task in the parts that are played apart."""
+    starts = range(task.numbers.start, task.numbers.stop, GAMES_TOGETHER)
+    parts = [range(start, min(start + GAMES_TOGETHER, task.numbers.stop)) for start in starts]
+    return [Task(task.model, task.game, task.protocol, task.epsilon, task.seed, part) for part in parts]
+
+
+def play(player: AtariPlayer, epsilon: float, seed: int, numbers: range) -> list[GameResult]:
+    """Play games to their ends, side by side; a result's place is the game's number."""
+    games = {number: AtariGame(player.game, player.protocol) for number in numbers}
+    generators = {number: np.random.default_rng((seed, number)) for number in numbers}
+    for number, game in games.items():
+        game.power_on(int(generators[number].integers(2**31)))
+    results = []
+    while games:
+        values = player.q_values(np.stack([game.stack for game in games.values()]))
+        actions = player.choose(values, epsilon, [generators[number] for number in games])
+        for (number, game), action in zip(list(games.items()), actions, strict=True):
+            outcome = game.step(action)
+            if outcome.game_over or outcome.truncated:
+                results.append(GameResult(number, game.score, game.steps, game.frames, outcome.truncated))
+                del games[number]
+    return sorted(results)
+
+
+def play_tasks(tasks: Sequence[Task], num_processes: int) -> Generator[tuple[int, list[GameResult]], None, None]:
+    """Play tasks, each one part, and yield the index and results of each as it is finished."""
+    context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch half alive
+    with ProcessPoolExecutor(num_processes, context, initializer=_ignore_interrupt) as executor:
+        waiting = {executor.submit(_play_task, task): index for index, task in enumerate(tasks)}
+        try:
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _play_task(task: Task) -> list[GameResult]:
+    player = _player(task.model, task.game, task.protocol)
+    return play(player, task.epsilon, task.seed, task.numbers)
+
+
+@functools.lru_cache(1)
+def _player(model: AtariModel | None, game: str, protocol: Protocol) -> AtariPlayer:
+    return make_player("", game, model, protocol, num_threads=1)  # the processes use the processors
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us

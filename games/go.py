@@ -34,6 +34,7 @@ from games.go_board import (
     SITUATIONAL,
     STATE,
     STRIDE,
+    VISITED,
     WHITE,
     WHITE_TO_MOVE,
     action_of,
@@ -116,13 +117,19 @@ def legal_mask(state, mask):
         return
     colour = np.int64(state.to_move) + 1
     columns = np.int64(state.columns)
-    action = np.int64(0)
+    doubtful = 0 if state.ko_rule == SIMPLE_KO else VISITED << colour  # without this mark no move repeats a position
+    action, word = np.int64(0), np.uint64(0)
     for row in range(1, np.int64(state.rows) + 1):
         for point in range(STRIDE * row + 1, STRIDE * row + 1 + columns):
-            if state.board[point] == EMPTY and is_playable(state, point, colour):
-                mask[action >> 6] |= ONE << np.uint64(action & 63)
+            if state.board[point] == EMPTY:
+                around = np.int64(state.around[point])
+                if (around & 7 != 0 and around & doubtful == 0) or is_playable(state, point, colour):
+                    word |= ONE << np.uint64(action & 63)
             action += 1
-    mask[action >> 6] |= ONE << np.uint64(action & 63)
+            if action & 63 == 0:
+                mask[(action >> 6) - 1] = word
+                word = np.uint64(0)
+    mask[action >> 6] = word | ONE << np.uint64(action & 63)  # a pass
 
 
 @njit
@@ -161,7 +168,7 @@ def observe(state, planes):
             planes[0 if state.board[point] == own else 1, row, column] = one
             if state.head[point] == point:
                 first_plane = 2 if state.board[point] == own else 5
-                plane = first_plane + min(count_liberties(state, point), 3) - 1
+                plane = first_plane + min(count_liberties(state, np.int64(point), 3), 3) - 1
                 stone = np.int64(point)
                 while True:
                     planes[plane, stone // STRIDE - 1, stone % STRIDE - 1] = one

@@ -285,11 +285,17 @@ def leaves_liberty(state, point, colour):
 
     Precondition: no neighbour is empty.
     """
-    heads, is_last = last_liberty_of(state, point)
-    is_alive = False
-    for i in range(4):
-        is_alive |= heads[i] != 0 and (state.board[heads[i]] == colour) != is_last[i]
-    return is_alive
+    head, liberties = state.head, state.liberties
+    for offset in OFFSETS:
+        neighbour = point + offset
+        chain = head[neighbour]
+        if chain != 0:
+            beside = np.int64(0)  # the times that the chain counts the point as a liberty
+            for other in OFFSETS:
+                beside += head[point + other] == chain
+            if (state.board[neighbour] == colour) != (liberties[chain] == beside):
+                return True
+    return False
 
 
 @njit
@@ -377,12 +383,12 @@ def stone_at(state, point):
 @njit
 def chain_liberties(state, point):
     """Return how many liberties the chain of a stone has, the point given as an action; 0 where there is no stone."""
-    return count_liberties(state, np.int64(state.head[point_of(state, point)]))
+    return count_liberties(state, np.int64(state.head[point_of(state, point)]), NUM_POINTS)
 
 
 @njit
-def count_liberties(state, chain):
-    """Return how many liberties the chain of this head has; 0 for head 0.
+def count_liberties(state, chain, enough):
+    """Return how many liberties the chain of this head has, counting on to `enough` at least; 0 for head 0.
 
     A liberty is counted from the first of its neighbours, in the order of OFFSETS, that belongs to the chain.
     """
@@ -399,5 +405,5 @@ def count_liberties(state, chain):
             if board[liberty] == EMPTY and head[liberty + LEFT] != chain and head[liberty + RIGHT] != chain:
                 total += liberty > stone or head[liberty + UP] != chain
         stone = np.int64(state.next_stone[stone])
-        if stone == chain:
+        if stone == chain or total >= enough:
             return total

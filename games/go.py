@@ -118,18 +118,15 @@ def legal_mask(state, mask):
     colour = np.int64(state.to_move) + 1
     columns = np.int64(state.columns)
     doubtful = 0 if state.ko_rule == SIMPLE_KO else VISITED << colour  # without this mark no move repeats a position
-    action, word = np.int64(0), np.uint64(0)
+    action = np.int64(0)
     for row in range(1, np.int64(state.rows) + 1):
         for point in range(STRIDE * row + 1, STRIDE * row + 1 + columns):
             if state.board[point] == EMPTY:
                 around = np.int64(state.around[point])
                 if (around & 7 != 0 and around & doubtful == 0) or is_playable(state, point, colour):
-                    word |= ONE << np.uint64(action & 63)
+                    mask[action >> 6] |= ONE << np.uint64(action & 63)
             action += 1
-            if action & 63 == 0:
-                mask[(action >> 6) - 1] = word
-                word = np.uint64(0)
-    mask[action >> 6] = word | ONE << np.uint64(action & 63)  # a pass
+    mask[action >> 6] |= ONE << np.uint64(action & 63)  # a pass
 
 
 @njit

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Who plays where nobody is named, the best first; the last needs no file.
 BOTS = {"checkers": ("models/checkers-anaconda", "material:depth=8"), "connect_four": ("lines:depth=8",)}
+SEARCHING = ("alphabeta", "material", "lines", "model", "mcts", "rollouts")  # kinds of player that can advise
 
 
 Spec = Annotated[str | None, tyro.conf.arg(metavar="PLAYER", help_behavior_hint="(default: you, or the best bot)")]
@@ -168,7 +169,7 @@ def adviser(specs: tuple[str, str], best: str) -> str:
     """Return the spec of who gives hints: the bot at the board where it searches, else the best."""
     from agents.player import parse_spec
 
-    searching = [spec for spec in specs if parse_spec(spec).kind in ("alphabeta", "material", "lines")]
+    searching = [spec for spec in specs if parse_spec(spec).kind in SEARCHING]
     return searching[0] if searching else best
 
 

@@ -35,7 +35,7 @@ FORFEITS = ("illegal move", "crash", "timeout")  # the reasons why a game is los
 DECIDED = {"checkers": "no moves", "connect_four": "four in line"}  # what a game without a draw ended by
 FULL_BOARD = {"connect_four": "board full"}  # what a draw that no counter explains ended by
 
-DRAW_LOTS = ("random",)  # kinds of player whose seed matters
+DRAW_LOTS = ("random", "policy", "mcts", "rollouts")  # kinds of player whose seed matters
 
 PlayerFactory = Callable[[Game, int], Player]  # (game, seed) -> player
 

@@ -3,7 +3,10 @@
 random                               a random legal move
 material:depth=4                     alpha-beta that counts pieces
 alphabeta:model=FILE,depth=8         alpha-beta with an evolved evaluator; or seconds=1, or nodes=100000
-models/checkers-anaconda             a bare model file or folder: alpha-beta with it, 8 turns deep
+policy:model=FILE,temperature=0       a policy network alone
+mcts:model=FILE,visits=400           Monte Carlo tree search with a policy-value network; or seconds=1, or nodes=100000
+rollouts:visits=1000                 the same search with random games in the place of a network
+models/checkers-anaconda             a bare model file or folder: alpha-beta with it, 8 turns deep, or mcts
 hub:COMMAND LINE                     an outside engine that speaks the Hub protocol
 human                                a person; only play.py has a terminal to give
 """
@@ -105,18 +108,34 @@ CHECKERS_OPTIONS: Mapping[str, Option] = {
     **SEARCH_OPTIONS,
     "endgame": Option(int, 0, 6),  # pieces up to which endgame tables are asked, 0 for none
 }
+TREE_OPTIONS: Mapping[str, Option] = {
+    "visits": Option(int, 1, 10**7),  # simulations, those kept from the last move included
+    "nodes": LIMITS["nodes"],
+    "seconds": LIMITS["seconds"],
+    "temperature": Option(float, 0, 100),  # of drawing a move by its visits; 0: the most visited
+    "c_puct": Option(float, 0, 100),
+    "batch": Option(int, 1, 4096),  # leaves of one game's search that are evaluated together
+    "noise": Option(float, 0, 1),  # share of Dirichlet noise in the root's priors
+    "gumbel": Option(int, 0, 1),  # sequential halving at the root
+    "rollouts": Option(int, 1, 10**6),  # random games from each leaf
+}
 PLAYERS: Mapping[str, Mapping[str, Option]] = {
     "human": {},
     "random": {},
     "material": CHECKERS_OPTIONS,
     "lines": SEARCH_OPTIONS,
     "alphabeta": {"model": Option(str), **CHECKERS_OPTIONS},
+    "policy": {"model": Option(str), "temperature": TREE_OPTIONS["temperature"]},
+    "mcts": {"model": Option(str), **TREE_OPTIONS, "lambda": Option(float, 0, 1)},  # weight of rollouts in the value
+    "rollouts": TREE_OPTIONS,
     "hub": {**LIMITS, "frame": Option(str, choices=("rotated", "plain"))},  # see agents/hub.py
 }
+TREE_PLAYERS = ("policy", "mcts", "rollouts")  # see agents/tree_players.py
+NETWORK_PLAYERS = ("alphabeta", "policy", "mcts", "model")  # a model file belongs to them
 GAME_OF = {"material": "checkers", "lines": "connect_four", "hub": "checkers"}  # players of one game only
 EXAMPLES = (
     "human, random, material:depth=4 (checkers), lines:depth=8 (connect_four), alphabeta:model=FILE,depth=8, "
-    "hub:COMMAND, or a model file or folder"
+    "policy:model=FILE, mcts:model=FILE,visits=400, rollouts:visits=1000, hub:COMMAND, or a model file or folder"
 )
 
 
@@ -124,7 +143,7 @@ EXAMPLES = (
 class PlayerSpec:
     """A spec string, taken apart."""
 
-    kind: str  # a key of PLAYERS
+    kind: str  # a key of PLAYERS, or "model" for a bare file or folder
     options: Mapping[str, int | float | str]
 
 
@@ -135,7 +154,7 @@ def parse_spec(text: str) -> PlayerSpec:
         is_path = bool(kind) and (not colon or len(kind) == 1)  # one letter before a colon is a Windows drive
         if not is_path:
             raise PlayerError(f"player {text!r}: no such player{_near(kind, PLAYERS)}; there are: {EXAMPLES}")
-        return PlayerSpec("alphabeta", {"model": text.strip()})
+        return PlayerSpec("model", {"model": text.strip()})
 
     if kind == "hub":
         return _parse_hub_spec(text, rest)
@@ -199,20 +218,38 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
 
         return HubPlayer(spec, parsed.options, on_progress)
     try:
-        return _make_alphabeta(spec, parsed, game, on_progress)
-    except PlayerError:
-        raise
+        file = None
+        if parsed.kind in NETWORK_PLAYERS:
+            if "model" not in parsed.options:
+                example = "models/checkers-anaconda" if parsed.kind == "alphabeta" else "FILE"
+                raise PlayerError(f"player {spec!r}: which model? As in {parsed.kind}:model={example}")
+            file = _model_for(game, spec, str(parsed.options["model"]))
+        if parsed.kind in TREE_PLAYERS or (parsed.kind == "model" and _is_policy(file)):
+            from agents.tree_players import make_tree_player
+
+            kind = "mcts" if parsed.kind == "model" else parsed.kind
+            return make_tree_player(spec, kind, parsed.options, file, game, seed, on_progress)
+        return _make_alphabeta(spec, parsed, file, game, on_progress)
+    except PlayerError as error:
+        if str(error).startswith("player "):
+            raise
+        raise PlayerError(f"player {spec!r}: {error}") from error
     except ValueError as error:  # a damaged model file, endgame tables that cannot be had
         raise PlayerError(f"player {spec!r}: {error}") from error
 
 
-def _make_alphabeta(spec: str, parsed: PlayerSpec, game: Game, on_progress: Progress | None) -> AlphaBetaPlayer:
-    options = dict(parsed.options)
-    file = None
-    if parsed.kind == "alphabeta":
-        if "model" not in options:
-            raise PlayerError(f"player {spec!r}: which model? As in alphabeta:model=models/checkers-anaconda,depth=8")
-        file = _model_for(game, spec, str(options.pop("model")))
+def _is_policy(file: Path | None) -> bool:
+    """Say whether a model file holds a policy network."""
+    from nets.model_file import read_header
+
+    architecture = read_header(file).get("architecture") if file is not None else None
+    return isinstance(architecture, dict) and architecture.get("kind") == "policy_value_net"
+
+
+def _make_alphabeta(
+    spec: str, parsed: PlayerSpec, file: Path | None, game: Game, on_progress: Progress | None
+) -> AlphaBetaPlayer:
+    options = {name: value for name, value in parsed.options.items() if name != "model"}
 
     from agents import evaluators
     from agents.alphabeta import Searcher, SearchLimits
@@ -241,7 +278,7 @@ def _model_for(game: Game, spec: str, path: str) -> Path:
     from nets.model_file import read_header
 
     header = read_header(file)
-    if header.get("game") != game.name:
+    if header.get("game") not in (game.name, game.family):  # a network of Go may play on several sizes
         raise PlayerError(f"player {spec!r}: {file} was made for {header.get('game')}, not for {game.name}")
     if header.get("rules_version") != game.version:
         raise PlayerError(

@@ -116,7 +116,7 @@ def compare(search: TreeSearch, t: int, n: int, expected: Node) -> None:
 
 
 def test_a_tiny_tree_by_hand() -> None:
-    """Priors 1/2, 1/3, 1/6, c = 1, no urgency; each position is worth 0.3 to its mover, so each move -0.3 to the root's.
+    """Priors 1/2, 1/3, 1/6, c = 1, no urgency; a position is worth 0.3 to its mover, so each move -0.3 to the root's.
 
     Simulation 1: no visits yet, U = 0, so the likeliest. Root: (0.3 - 0.3) / 2 = 0. Simulation 2: sqrt N = 1; a has
     -0.3 + 1/4, b 0 + 1/3, and b is tried; the root's mean is -0.1. Simulation 3: sqrt 2; a -0.3 + 0.354,

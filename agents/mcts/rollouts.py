@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from numba.extending import overload
+
+from agents.go_sense import weigh_passes_and_eyes
 from agents.mcts.search import LeafEvaluator
 from games.compiled import NDArray, count_bits, lowest_bit, njit
+from games.go import GO
+from games.go_playouts import playout, random_bits
 from games.rules import Game, States, apply, hash_key, legal_mask, returns, to_play
 
 MOST_ACTIONS = 10_000  # of a random game, for rules that never end one: drawn there
 
 
 @njit
-def next_random(generator):
-    """Return the next number of splitmix64 (Steele, Lea & Flood 2014) and advance its state, uint64[1]."""
-    generator[0] += np.uint64(0x9E3779B97F4A7C15)
-    mixed = generator[0]
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
-
-
-@njit
-def random_action(mask, generator):
+def random_action(mask, stream):
     """Return one of the actions in mask, uint64[W], each with the same probability; -1 where there is none."""
     count = np.int64(0)
     for word in range(mask.size):
         count += count_bits(mask[word])
     if count == 0:
         return np.int64(-1)
-    left = np.int64(((next_random(generator) >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
+    left = np.int64(((random_bits(stream) >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
     for word in range(mask.size):
         bits = mask[word]
         in_word = count_bits(bits)
@@ -43,15 +39,35 @@ def random_action(mask, generator):
 
 
 @njit
-def play_out(state, mask, generator):
+def play_randomly(state, mask, stream):
     """Play random legal actions to the end and return the outcome for player 0; mask uint64[W] is scratch."""
     for _ in range(MOST_ACTIONS):
         legal_mask(state, mask)
-        action = random_action(mask, generator)
+        action = random_action(mask, stream)
         if action < 0:
             return np.float32(returns(state))
         apply(state, action)
     return np.float32(0.0)
+
+
+@njit
+def play_go_randomly(state, mask, stream):
+    """Play Go to the end by its own kernel, which fills no eyes, and return the outcome for Black."""
+    playout(state, stream)
+    return np.float32(returns(state))
+
+
+def play_out(state: Any, mask: NDArray, stream: NDArray) -> float:
+    """Play a random game from a position, which becomes its end, and return the outcome for player 0."""
+    is_go = state.dtype.names == GO.dtype.names
+    return float((play_go_randomly if is_go else play_randomly)(state, mask, stream))
+
+
+@overload(play_out)
+def _play_out(state, mask, stream):
+    if tuple(state.fields) == GO.dtype.names:
+        return lambda state, mask, stream: play_go_randomly(state, mask, stream)
+    return lambda state, mask, stream: play_randomly(state, mask, stream)
 
 
 @njit
@@ -60,30 +76,31 @@ def roll_out(states, scratch, mask, seed, number, values):
 
     scratch is an array of one record. Lots depend on the seed and the position alone.
     """
-    generator = np.zeros(1, np.uint64)
+    stream = np.zeros(1, np.uint64)
     for i in range(states.size):
-        generator[0] = hash_key(states[i]) ^ np.uint64(seed)
+        stream[0] = hash_key(states[i]) ^ np.uint64(seed)
         total = np.float32(0.0)
         for _ in range(number):
             scratch[0] = states[i]
-            total += play_out(scratch[0], mask, generator)
+            total += play_out(scratch[0], mask, stream)
         mean = total / np.float32(number)
         values[i] = mean if to_play(states[i]) == 0 else -mean
 
 
 def by_rollouts(game: Game, rollouts: int = 1, seed: int = 0) -> LeafEvaluator:
-    """Return the evaluator that plays random games from each position and prefers no action to another."""
+    """Return the evaluator that plays random games from each position and prefers no action to another.
+
+    In Go an own eye is not filled, and a pass is unlikely.
+    """
     scratch, mask = np.zeros(1, game.dtype), np.zeros(game.mask_words, np.uint64)
-    start = np.uint64(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
-    logits = np.zeros((0, game.num_actions), np.float32)
+    start = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
 
     def evaluate_leaves(states: States) -> tuple[NDArray, NDArray]:
-        nonlocal logits
-        if len(logits) < len(states):
-            logits = np.zeros((len(states), game.num_actions), np.float32)
-        values = np.zeros(len(states), np.float32)
+        logits, values = np.zeros((len(states), game.num_actions), np.float32), np.zeros(len(states), np.float32)
         roll_out(states, scratch, mask, start, rollouts, values)
-        return logits[: len(states)], values
+        if game.family == "go":
+            weigh_passes_and_eyes(states, logits, False)
+        return logits, values
 
     return evaluate_leaves
 

@@ -38,8 +38,7 @@ class RootStatistics:
     def live(self) -> NDArray:
         """Which edges are worth playing, bool[k]: the best ones of a solved root, else those not proven worse."""
         is_solved = self.secured == self.upper.max()
-        live: NDArray = self.lower == self.secured if is_solved else self.upper > self.secured
-        return live
+        return np.asarray(self.lower == self.secured if is_solved else self.upper > self.secured)
 
 
 def root_statistics(forest: Forest, t: int) -> RootStatistics:
@@ -83,7 +82,9 @@ def visit_policy(root: RootStatistics, temperature: float) -> NDArray:
     """
     weights = np.where(root.live, root.visits, 0.0)
     if temperature <= GREEDY_TEMPERATURE or not weights.any():
-        return (np.arange(len(weights)) == root.best).astype(np.float64)
+        policy = np.zeros(len(weights))
+        policy[root.best] = 1.0
+        return policy
     policy = (weights / weights.max()) ** (1 / temperature)
     return np.asarray(policy / policy.sum())
 

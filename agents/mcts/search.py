@@ -126,6 +126,10 @@ class TreeSearch:
         self._counts = field_bytes(game.dtype)
         self._stopped = False
 
+    def __len__(self) -> int:
+        """Return B, the number of trees."""
+        return len(self._roots)
+
     # --- searching ----------------------------------------------------------------------------------------------------
 
     def begin(self, states: States) -> None:
@@ -300,6 +304,7 @@ class TreeSearch:
                 visits=int(root.visits[i]),
                 prior=float(root.priors[i]),
                 value=root.sign * float(root.values[i]),
+                principal_variation=self.principal_variation(t, int(root.actions[i])) if root.visits[i] else (),
             )
             for i in np.lexsort((-root.priors, -root.visits))
         ]

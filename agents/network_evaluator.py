@@ -1,0 +1,88 @@
+"""A model file made ready to judge positions of one game: encoding, network, and what the network leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.analysis import PlayerError
+from agents.mcts.search import Encoder, observe_batch
+from games.compiled import NDArray
+from games.rules import Game, States, to_play
+from nets.inference import InferenceModel, make_inference
+from nets.models import PolicyValueNet, load_model
+
+
+class NetworkEvaluator:
+    """Judges positions of one game: states [n] to logits float32[n, A] and the movers' values float32[n]."""
+
+    def __init__(self, inference: InferenceModel, game: Game, features: str = "observe") -> None:
+        """Raises PlayerError where the network is not one for this game's board, planes or actions."""
+        self.game = game
+        self.has_value = inference.spec.value is not None
+        self._inference = inference
+        encode, num_planes = encoder_of(game, features)
+        self._encode = encode
+        self._planes = np.zeros((0, num_planes, *game.planes_shape[1:]), np.float32)
+        self._check(num_planes)
+        num_outputs = self._judge(game.new(1))[0].shape[1]
+        self._has_pass = num_outputs == game.num_actions
+        if not self._has_pass and not (game.family == "go" and num_outputs == game.num_actions - 1):
+            raise PlayerError(f"the network has {num_outputs} actions, {game.name} {game.num_actions}")
+
+    def __call__(self, states: States) -> tuple[NDArray, NDArray]:
+        """Judge positions of the game."""
+        logits, values = self._judge(states)
+        if self.game.family == "go":
+            from agents.go_sense import weigh_passes_and_eyes
+
+            if not self._has_pass:
+                logits = np.concatenate([logits, np.zeros((len(logits), 1), np.float32)], 1)
+            weigh_passes_and_eyes(states, logits, self._has_pass)
+        return logits, values
+
+    def _judge(self, states: States) -> tuple[NDArray, NDArray]:
+        count = len(states)
+        if len(self._planes) < count:
+            self._planes = np.zeros((count, *self._planes.shape[1:]), np.float32)
+        self._encode(states, self._planes[:count])
+        movers = np.array([to_play(state) for state in states]) if self._inference.needs_to_play else None
+        return self._inference(self._planes[:count], movers)
+
+    def _check(self, num_planes: int) -> None:
+        spec = self._inference.spec
+        planes, *board = spec.input_shape
+        if spec.policy is None:
+            raise PlayerError("the network has no policy head")
+        if planes != num_planes:
+            raise PlayerError(f"the network takes {planes} planes, and its features have {num_planes}")
+        if board != [*self.game.planes_shape[1:]] and not self._inference.any_size:
+            size = "x".join(map(str, board))
+            raise PlayerError(f"the network plays on {size} only, and this is {self.game.name}")
+
+
+def encoder_of(game: Game, features: str) -> tuple[Encoder, int]:
+    """Return the kernel that writes a set of planes, and how many they are; PlayerError where there is no such set."""
+    if features != "observe":
+        raise PlayerError(f"no planes {features!r} for {game.name}")
+    return observe_batch, game.planes_shape[0]
+
+
+def load_evaluator(file: Path, game: Game) -> NetworkEvaluator:
+    """Return the evaluator of a model file; PlayerError where it holds another kind of network or fits another game."""
+    model, header = load_model(file)
+    if not isinstance(model, PolicyValueNet):
+        raise PlayerError(f"{file} holds no policy-value network but a {kind_of(header)}")
+    try:
+        return NetworkEvaluator(make_inference(model), game, str(header.get("features", "observe")))
+    except PlayerError as error:
+        raise PlayerError(f"{file}: {error}") from None
+
+
+def kind_of(header: Mapping[str, Any]) -> str:
+    """Return what kind of network a model file's header tells of."""
+    architecture = header.get("architecture")
+    return str(architecture.get("kind")) if isinstance(architecture, dict) else str(architecture)

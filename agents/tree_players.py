@@ -1,0 +1,223 @@
+"""Players that ask a policy-value network or random games: the network alone, and the tree search over either."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from agents.analysis import Analysis, MoveAnalysis, PlayerError, Progress
+from agents.mcts.rollouts import by_rollouts, mixed
+from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
+from games.compiled import NDArray
+from games.rules import Game, State, States, to_play
+
+DEFAULT_VISITS = {"mcts": 400, "rollouts": 1000}
+DEFAULT_LEAVES = 8  # that one game's search evaluates together
+GUMBEL_ACTIONS = 16  # considered at the root (Danihelka et al. 2022, on Go)
+MIXTURE = 0.5  # lambda, the weight of rollouts beside a value head (Silver et al. 2016)
+FORCED_VISITS = 16  # where there is nothing to choose
+PROGRESS_PERIOD = 0.1  # seconds between reports of a search under way
+GREEDY = 0.01  # temperature at or below which the best action is played
+
+Options = Mapping[str, int | float | str]
+
+
+def make_tree_player(
+    spec: str, kind: str, options: Options, file: Path | None, game: Game, seed: int, on_progress: Progress | None
+) -> PolicyPlayer | TreePlayer:
+    """Make the player of a taken-apart spec: kind policy or mcts with a model file, or rollouts without one.
+
+    Raises PlayerError where model, game and options do not fit.
+    """
+    temperature = float(options.get("temperature", 0.0))
+    network = None
+    if file is not None:
+        from agents.network_evaluator import load_evaluator
+
+        network = load_evaluator(file, game)
+        if kind == "policy":
+            return PolicyPlayer(spec, game, network, temperature, seed)
+    settings = SearchSettings(
+        c_puct=float(options.get("c_puct", SearchSettings.c_puct)),
+        leaves=int(options.get("batch", DEFAULT_LEAVES)),
+        noise_fraction=float(options.get("noise", 0.0)),
+        gumbel_actions=GUMBEL_ACTIONS if options.get("gumbel") else 0,
+    )
+    limits = TreeLimits(
+        visits=int(options.get("visits", 0)),
+        nodes=int(options.get("nodes", 0)),
+        seconds=float(options.get("seconds", 0.0)),
+    )
+    if limits == TreeLimits():
+        limits = TreeLimits(visits=DEFAULT_VISITS[kind])
+    if settings.gumbel_actions and not limits.visits:
+        raise PlayerError("gumbel=1 shares out a number of visits: give visits=")
+    rollouts, weight = int(options.get("rollouts", 0)), options.get("lambda")
+    if network is None:
+        evaluate: LeafEvaluator = by_rollouts(game, rollouts or 1, seed)
+    elif network.has_value and not rollouts and weight is None:
+        evaluate = network
+    else:
+        evaluate = mixed(network, by_rollouts(game, rollouts or 1, seed), mixture(network.has_value, weight))
+    return TreePlayer(spec, game, evaluate, settings, limits, temperature, seed, on_progress)
+
+
+def mixture(has_value: bool, weight: int | float | str | None) -> float:
+    """Return the weight of rollouts; a network without a value head leaves the value to them."""
+    if not has_value:
+        if weight is not None and weight != 1:
+            raise PlayerError("the network has no value head to mix with rollouts: lambda= must be 1")
+        return 1.0
+    return MIXTURE if weight is None else float(weight)
+
+
+def settled(game: Game, state: State, analysis: Analysis) -> Analysis:
+    """Return the analysis with an action that gives no won game away, where the game knows such a thing."""
+    if game.family != "go":
+        return analysis
+    from agents.go_sense import settle
+
+    value = 0.0 if analysis.value is None else analysis.value * (1 - 2 * to_play(state))
+    action = settle(state, [analysis.action, *(move.action for move in analysis.moves)], value)
+    if action == analysis.action:
+        return analysis
+    line = next((move.principal_variation for move in analysis.moves if move.action == action), ()) or (action,)
+    return replace(analysis, action=action, principal_variation=line, depth=len(line))
+
+
+class PolicyPlayer:
+    """Plays what a network's policy says: the likeliest legal action, or drawn at a temperature."""
+
+    def __init__(self, name: str, game: Game, network: LeafEvaluator, temperature: float, seed: int) -> None:
+        self.name = name
+        self._game = game
+        self._network = network
+        self._temperature = temperature
+        self._generator = np.random.default_rng(seed)
+
+    def act(self, states: States) -> list[Analysis]:
+        """Ask the network once for all positions."""
+        start = time.perf_counter()
+        logits, values = self._network(states)
+        seconds = time.perf_counter() - start
+        return [self._choose(*row, seconds) for row in zip(states, logits, values, strict=True)]
+
+    def _choose(self, state: State, logits: NDArray, value: float, seconds: float) -> Analysis:
+        actions = np.array(self._game.legal_actions(state))
+        order = actions[np.argsort(-logits[actions], kind="stable")]
+        priors = softmax(logits[order].astype(np.float64))
+        chosen = 0
+        if self._temperature > GREEDY:
+            drawn = softmax(logits[order].astype(np.float64) / self._temperature)
+            chosen = int(self._generator.choice(len(order), p=drawn))
+        black_value = float(value) * (1 - 2 * to_play(state))
+        moves = [MoveAnalysis(int(a), 0, float(p), black_value) for a, p in zip(order, priors, strict=True)]
+        action = int(order[chosen])
+        analysis = Analysis(
+            action, black_value, (action,), depth=1, nodes=1, seconds=seconds, moves=tuple(moves)
+        )  # a network without a value head says 0
+        return settled(self._game, state, analysis)
+
+    def new_game(self) -> None:
+        """Go on drawing from the same generator: another game is another draw."""
+
+    def close(self) -> None:
+        """Hold nothing but memory."""
+
+
+def softmax(logits: NDArray) -> NDArray:
+    """Return probabilities float64[n] of logits."""
+    weights = np.exp(logits - logits.max())
+    return np.asarray(weights / weights.sum())
+
+
+class TreePlayer:
+    """Searches by Monte Carlo tree search and keeps the tree from move to move."""
+
+    def __init__(
+        self,
+        name: str,
+        game: Game,
+        evaluate: LeafEvaluator,
+        settings: SearchSettings,
+        limits: TreeLimits,
+        temperature: float = 0.0,
+        seed: int = 0,
+        on_progress: Progress | None = None,
+    ) -> None:
+        self.name = name
+        self.limits = limits
+        self._game = game
+        self._evaluate = evaluate
+        self._settings = settings
+        self._temperature = temperature
+        self._seed = seed
+        self._on_progress = on_progress
+        self._tree_search = self._make_search(1)
+
+    def _make_search(self, num_trees: int) -> TreeSearch:
+        """Return a search of so many trees, each with leaves enough that together they fill a batch."""
+        settings = replace(self._settings, leaves=math.ceil(self._settings.leaves / num_trees))
+        seeds = np.random.SeedSequence(self._seed).generate_state(num_trees).tolist()
+        return TreeSearch(self._game, self._evaluate, settings, seeds)
+
+    def act(self, states: States) -> list[Analysis]:
+        """Search all positions in step; position i goes on with the tree of the last call's position i."""
+        return self._act(states, self.limits, self._on_progress)
+
+    def search(self, state: State, seconds: float | None = None, on_progress: Progress | None = None) -> Analysis:
+        """Search one position; see SearchingPlayer. Ends early where the outcome is proven or memory is used up."""
+        limits = self.limits
+        if seconds is not None:
+            limits = TreeLimits(nodes=limits.nodes, seconds=0.0 if math.isinf(seconds) else seconds)
+        states = np.zeros(1, self._game.dtype)
+        states[0] = state
+        return self._act(states, limits, on_progress)[0]
+
+    def _act(self, states: States, limits: TreeLimits, on_progress: Progress | None) -> list[Analysis]:
+        if self._game.family == "go" and len(states) == 1:
+            from agents.go_sense import wins_by_passing
+
+            if wins_by_passing(states[0]):
+                action = self._game.num_actions - 1
+                return [Analysis(action, 1.0 - 2.0 * to_play(states[0]), (action,), depth=1)]
+        if len(states) != len(self._tree_search):
+            self._tree_search = self._make_search(len(states))
+        search, start = self._tree_search, time.perf_counter()
+        if all(len(self._game.legal_actions(state)) == 1 for state in states):
+            limits = replace(limits, visits=min(limits.visits or FORCED_VISITS, FORCED_VISITS))
+        reporter = None if on_progress is None else self._reporter(states[0], on_progress, start)
+        search.search(states, limits, reporter)
+        seconds = time.perf_counter() - start
+        return [
+            settled(self._game, state, search.analysis(t, self._temperature, seconds)) for t, state in enumerate(states)
+        ]
+
+    def _reporter(self, state: State, on_progress: Progress, start: float) -> Callable[[TreeSearch], None]:
+        """Return what a search calls after each step: it tells of the first position every now and then."""
+        due = start + PROGRESS_PERIOD
+
+        def report(search: TreeSearch) -> None:
+            nonlocal due
+            now = time.perf_counter()
+            if now >= due:
+                due = now + PROGRESS_PERIOD
+                on_progress(settled(self._game, state, search.analysis(0, 0.0, now - start)))
+
+        return report
+
+    def stop(self) -> None:
+        """End the search under way."""
+        self._tree_search.stop()
+
+    def new_game(self) -> None:
+        """Forget all trees; the lots go on."""
+        self._tree_search.clear()
+
+    def close(self) -> None:
+        """Hold nothing but memory."""

@@ -1,7 +1,8 @@
-"""Train a player from the command line: `python train.py evolve --help`."""
+"""Train a player from the command line: `python train.py --help`."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
@@ -9,6 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # learners use the processor
 
 LEARNERS = {
     "evolve": "a checkers evaluator, by co-evolution from random weights (Blondie24)",
+    "dqn": "an Atari player, by Q-learning from pixels (DQN, Rainbow, PQN)",
 }
 USAGE = "usage: train.py {" + ",".join(LEARNERS) + "} [options]"
 HELP = f"""{USAGE}
@@ -32,9 +34,9 @@ def main(arguments: list[str]) -> int:
         print(f"train.py: there is no learner {learner!r}; there are: {', '.join(LEARNERS)}", file=sys.stderr)
         return 2
     # Imported here: `--help` and a misspelt learner answer at once.
-    from agents import evolve_command
-
-    return evolve_command.main(rest)
+    command = importlib.import_module(f"agents.{learner}_command")
+    status: int = command.main(rest)
+    return status
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch.nn import functional
 from nets.pooling import BoardPool2d
 
 NormType = Literal["batch", "layer", "channel", "local_response"]
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 BlockNorm = Literal["batch", "layer", "channel", "none"]
 
 
@@ -228,6 +229,8 @@ class NoisyLinear(nn.Module):
     Every forward pass in training mode draws new noise, shared by the batch; evaluation uses the means.
     """
 
+    generator: torch.Generator | None = None  # of the noise, on the CPU; None: torch's own
+
     def __init__(self, in_features: int, out_features: int, sigma_0: float = 0.5) -> None:
         super().__init__()
         self.in_features = in_features
@@ -248,8 +251,16 @@ class NoisyLinear(nn.Module):
 
     def _noise(self, size: int) -> Tensor:
         """Return f(e) = sign(e) sqrt(|e|) for standard normal e, [size]."""
-        noise = torch.randn(size, device=self.weight.device, dtype=self.weight.dtype)
+        noise = torch.randn(size, generator=self.generator).to(self.weight)
         return noise.sign() * noise.abs().sqrt()
+
+
+def noise_from(network: ModuleT, generator: torch.Generator) -> ModuleT:
+    """Let all noisy layers of a network draw from a generator of its own, and return the network."""
+    for module in network.modules():
+        if isinstance(module, NoisyLinear):
+            module.generator = generator
+    return network
 
 
 class ChannelNorm(nn.Module):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,22 +12,6 @@ from torch import Tensor, nn
 from nets.layers import ChannelNorm, LocallyConnected2d, SymmetricConv2d, SymmetricLinear, WindowLinear
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, ChannelNorm)
-
-
-@dataclass(frozen=True)
-class RegulariserConfig:
-    """What a learner's configuration holds of this module; the defaults switch everything off."""
-
-    l1: float = 0.0  # factor of the sum of the weights' absolute values
-    l2: float = 0.0  # factor of the sum of their squares; with l1 this is the elastic net
-    max_norm: float | None = None  # greatest norm of the weights into one unit
-    patience: int | None = None  # evaluations without a lower validation loss after which training stops
-
-    def __post_init__(self) -> None:
-        for name, least in (("l1", 0.0), ("l2", 0.0), ("max_norm", 1e-6), ("patience", 1)):
-            value = getattr(self, name)
-            if value is not None and not least <= value < math.inf:
-                raise ValueError(f"{name} must be at least {least:g} and finite, not {value}")
 
 
 def penalised_weights(model: nn.Module) -> Iterator[tuple[nn.Module, nn.Parameter]]:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from nets import augment, layers
 from nets.losses import euclidean, masked_logits, sigmoid_cross_entropy, softmax_cross_entropy
 from nets.presets import preset
-from nets.regularisers import EarlyStopping, RegulariserConfig, constrain_norms, penalised_weights, penalty
+from nets.regulariser_config import RegulariserConfig
+from nets.regularisers import EarlyStopping, constrain_norms, penalised_weights, penalty
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,132 @@
+"""Acting: a copy of the network plays E games in step and writes down what a learner needs.
+
+E environments, A actions.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.dqn.config import DqnConfig
+from agents.dqn.learner import copy_weights
+from agents.dqn.replay import FRAME, Arrays, Rollout, float_stacks
+from games.atari_vector import AtariEnvs, GameResult
+from nets.layers import noise_from
+from nets.models import QNetwork
+
+Schedule = Callable[[int], float]  # agent steps taken -> share of random actions
+
+
+class Played(NamedTuple):
+    """What one call of `Actor.play` did."""
+
+    rollout: Rollout
+    results: list[GameResult]  # games that ended, in their order
+
+
+class Actor:
+    """Plays with weights of its own, which `load` brings up to date; see the module."""
+
+    def __init__(self, config: DqnConfig, envs: AtariEnvs, network: QNetwork, device: torch.device) -> None:
+        self.config = config
+        self.envs = envs
+        self.device = device
+        self.network = copy.deepcopy(network)
+        self.network.train(config.noisy)
+        self._noise = torch.Generator().manual_seed(config.seed)
+        noise_from(self.network, self._noise)
+        self._rng = np.random.default_rng((config.seed, 1))
+        self._frames: NDArray[np.uint8] | None = None  # the stacks that come next, [E, 4, 84, 84]
+        self._first = np.ones(config.num_envs, np.bool_)
+        self.steps = 0  # taken so far, over all environments
+
+    def load(self, network: QNetwork) -> None:
+        """Play on with these weights."""
+        copy_weights(network, self.network)
+
+    def play(self, num_steps: int, epsilon: Schedule) -> Played:
+        """Take `num_steps` steps in every environment; random ones until the warm-up is over."""
+        if self._frames is None:
+            self._frames = self.envs.reset(self.config.seed)
+        rollout = self._blank(num_steps)
+        results: list[GameResult] = []
+        for time in range(num_steps):
+            q = self._q_values(self._frames)
+            explore = 1.0 if self.steps < self.config.warmup else epsilon(self.steps)
+            actions = self._choose(q, explore)
+            self.envs.send(actions)
+            rollout.frames[time] = self._frames[:, -1]  # while the emulators run
+            rollout.first[time], rollout.actions[time] = self._first, actions
+            rollout.values[time] = q.max(1)
+            step = self.envs.recv()
+            rollout.rewards[time], rollout.terminal[time] = step.rewards, step.terminated
+            rollout.truncated[time] = step.truncated
+            self._frames, self._first = step.frames, step.ended
+            self.steps += self.config.num_envs
+            results += step.results
+        if self.config.learns_on_policy:
+            rollout.values[num_steps] = self._q_values(self._frames).max(1)
+        return Played(rollout, results)
+
+    def _blank(self, num_steps: int) -> Rollout:
+        """Return a rollout to be filled."""
+        shape = (num_steps, self.config.num_envs)
+        return Rollout(
+            frames=np.empty((*shape, *FRAME), np.uint8),
+            first=np.empty(shape, np.bool_),
+            actions=np.empty(shape, np.uint8),
+            rewards=np.empty(shape, np.float32),
+            terminal=np.empty(shape, np.bool_),
+            truncated=np.empty(shape, np.bool_),
+            values=np.zeros((num_steps + 1, self.config.num_envs), np.float32),
+        )
+
+    def _q_values(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return Q-values [E, A]; zeros in the warm-up, when nobody asks."""
+        if self.steps < self.config.warmup:
+            return np.zeros((len(frames), self.envs.num_actions), np.float32)
+        return q_values(self.network, frames, self.device)
+
+    def _choose(self, q: NDArray[np.float32], epsilon: float) -> NDArray[np.int64]:
+        """Return the best action of each environment or, with probability epsilon, any (epsilon-greedy)."""
+        explores = self._rng.random(len(q)) < epsilon
+        anything = self._rng.integers(q.shape[1], size=len(q))
+        return np.where(explores, anything, q.argmax(1))
+
+    def get_state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Return arrays and JSON with which `set_state` goes on bit for bit; precondition: `play` has run."""
+        assert self._frames is not None
+        arrays = {f"envs.{name}": array for name, array in self.envs.get_state().items()}
+        arrays |= {f"network.{name}": tensor.numpy(force=True) for name, tensor in self.network.state_dict().items()}
+        arrays |= {"stacks": self._frames, "first": self._first, "noise": self._noise.get_state().numpy()}
+        return arrays, {"steps": self.steps, "rng": json.dumps(self._rng.bit_generator.state)}
+
+    def set_state(self, arrays: Arrays, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` gave."""
+        parts: dict[str, Arrays] = {"envs": {}, "network": {}}
+        for name, array in arrays.items():
+            part, dot, rest = name.partition(".")
+            if dot:
+                parts[part][rest] = array
+        self.envs.set_state(parts["envs"])
+        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in parts["network"].items()})
+        self._frames, self._first = arrays["stacks"], arrays["first"]
+        self._noise.set_state(torch.from_numpy(arrays["noise"]))
+        self._rng.bit_generator.state = json.loads(state["rng"])
+        self.steps = state["steps"]
+
+
+@torch.no_grad()
+def q_values(network: QNetwork, frames: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
+    """Return the Q-values [E, A] of stacks uint8 [E, 4, 84, 84]."""
+    states = torch.from_numpy(float_stacks(frames)).to(device)
+    values: Tensor = network.q_values(states.permute(0, 3, 1, 2))
+    return values.cpu().numpy()

@@ -1,0 +1,267 @@
+"""What a Q-learning run is told: one configuration, its presets, and what no run can have.
+
+A step is one choice of the agent in one environment, `frame_skip` (4) frames of the emulator; a rollout is so many
+steps in each of `num_envs` environments; an update is one minibatch learnt.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Literal
+
+import tyro
+
+from nets.regulariser_config import RegulariserConfig
+
+
+class DqnConfigError(ValueError):
+    """A configuration that no run can have: one line that names the option and what is allowed."""
+
+
+@dataclass(frozen=True)
+class DqnConfig:
+    """Everything that shapes what is learnt; the result depends on nothing else but the machine's arithmetic."""
+
+    game: str = "pong"
+    """Atari game, as its ROM is called; near misses are told"""
+    protocol: Literal["nature", "machado2018"] = "nature"
+    """what is trained and evaluated under: nature (no-ops, minimal actions, a lost life ends the return) or machado2018
+    (sticky actions, all 18 actions, lives unknown)"""
+    seed: int = 0
+    """of weights, exploration, sampling and games"""
+    steps: int = 2_500_000
+    """agent steps of training, over all environments"""
+    num_envs: int = 32
+    """games played side by side"""
+    rollout: int = 32
+    """steps of each game between two times of learning"""
+
+    network: Literal["small", "nature-dqn", "dqn-2013", "impala"] = "small"
+    """small: the convolutions of nature-dqn with 16, 32 and 32 filters and 256 units"""
+    layer_norm: bool = True
+    """normalise after each convolution and hidden layer (PQN)"""
+    dueling: bool = False
+    """value and advantages apart (Wang et al. 2016)"""
+    noisy: bool = False
+    """explore by noise on the head's weights, not epsilon (Fortunato et al. 2018)"""
+    distribution: Literal["none", "categorical", "quantile"] = "none"
+    """learn the distribution of returns: categorical (C51) or quantile (QR-DQN)"""
+    num_atoms: int = 51
+    """atoms or quantiles of the distribution"""
+    v_min: float = -10.0
+    """least return of a categorical distribution"""
+    v_max: float = 10.0
+    """greatest return of a categorical distribution"""
+
+    discount: float = 0.99
+    """gamma, a step"""
+    lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.65
+    """of the lambda returns of a run without replay"""
+    n_step: int = 1
+    """steps until the value that a run with replay looks at"""
+    double: bool = False
+    """let the learning network choose the action that the target network values (van Hasselt et al. 2016)"""
+    loss: Literal["squared", "clipped"] = "squared"
+    """of Q-values: half the squared error, or that with the error clipped to -1..1 in the gradient"""
+
+    replay: int = 0
+    """steps kept to learn from, 7,064 bytes each; 0: learn from the newest rollout only, with lambda returns"""
+    warmup: int = 0
+    """steps of random play before learning starts"""
+    prioritised: bool = False
+    """draw steps from the replay memory by their last error (Schaul et al. 2016)"""
+    priority_exponent: float = 0.5
+    """power of the error that a step is drawn in proportion to"""
+    importance_exponent: float = 0.4
+    """power of the correction at the start; it rises to 1 at the last step"""
+    batch_size: int = 64
+    """steps in a minibatch"""
+    epochs: int = 2
+    """times that each step of a rollout is learnt from, without replay"""
+    updates: int = 1
+    """minibatches learnt after each rollout, with replay"""
+    target_period: int = 0
+    """updates after which the target network is replaced; 0: no target network"""
+
+    optimiser: Literal["adam", "rmsprop"] = "adam"
+    """Adam, or RMSProp with the mean subtracted, as published in 2015"""
+    learning_rate: float = 5e-4
+    """step size of the optimiser"""
+    final_learning_rate: float = 1.0
+    """the step size at the last step, as a share of the first; it changes linearly"""
+    learning_rate_warmup: int = 500
+    """updates over which the step size rises from 0"""
+    optimiser_epsilon: float = 1e-5
+    """Adam's epsilon, or the least squared gradient of RMSProp"""
+    max_gradient_norm: float = 10.0
+    """greatest norm of a gradient, which is scaled down to it; 0: none"""
+    regularisers: RegulariserConfig = field(default_factory=RegulariserConfig)
+    random_shift: int = 0
+    """pixels by which the stacks learnt from are shifted at random, each axis"""
+
+    epsilon: float = 0.01
+    """share of random actions, once it has fallen from 1"""
+    epsilon_steps: int = 100_000
+    """steps, after the warm-up, over which it falls, linearly"""
+
+    evaluation_period: int = 250_000
+    """steps between two evaluations, and after the last step; 0: none"""
+    evaluation_episodes: int = 10
+    """games of an evaluation; always the same seeds, never those of training"""
+    evaluation_epsilon: float = 0.01
+    """share of random actions in an evaluation"""
+    target_score: float | None = None
+    """stop when an evaluation's mean score reaches it"""
+    log_period: int = 10_000
+    """steps between two lines of metrics"""
+    checkpoint_period: int = 250_000
+    """steps between two checkpoints"""
+    shards: int = 1
+    """parts of a minibatch that are learnt at the same time, each in a thread of its own"""
+
+    @property
+    def learns_on_policy(self) -> bool:
+        """Whether the newest rollout is all that is learnt from."""
+        return self.replay == 0
+
+    @property
+    def steps_a_rollout(self) -> int:
+        """Agent steps between two times of learning."""
+        return self.num_envs * self.rollout
+
+
+LEAST = {  # of the numbers that cannot be 0, or that can be below
+    "steps": 1,
+    "num_envs": 1,
+    "rollout": 1,
+    "num_atoms": 2,
+    "n_step": 1,
+    "batch_size": 1,
+    "epochs": 1,
+    "updates": 1,
+    "log_period": 1,
+    "checkpoint_period": 1,
+    "evaluation_episodes": 1,
+    "shards": 1,
+    "v_min": -math.inf,
+    "v_max": -math.inf,
+    "target_score": -math.inf,
+}
+MOST = dict.fromkeys(
+    ("discount", "lambda_", "epsilon", "evaluation_epsilon", "final_learning_rate", "importance_exponent"), 1.0
+)
+
+
+def check(config: DqnConfig) -> None:
+    """Raise DqnConfigError for a configuration that no run can have."""
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        least, most = LEAST.get(entry.name, 0), MOST.get(entry.name, math.inf)
+        if not (least <= value <= most and math.isfinite(value)):
+            allowed = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+            raise DqnConfigError(f"--{option(entry.name)} {value}: {allowed}")
+    if config.distribution == "categorical" and config.v_min >= config.v_max:
+        raise DqnConfigError(f"--v-min {config.v_min:g}: below --v-max {config.v_max:g}")
+    if config.random_shift >= 42:
+        raise DqnConfigError(f"--random-shift {config.random_shift}: at most 41, half a frame")
+    if config.learns_on_policy:
+        _check_without_replay(config)
+    else:
+        _check_replay(config)
+
+
+def _check_without_replay(config: DqnConfig) -> None:
+    """Refuse what needs a replay memory."""
+    changed = {"prioritised": False, "n_step": 1, "double": False, "distribution": "none", "target_period": 0}
+    for name, needed in changed.items():
+        if getattr(config, name) != needed:
+            raise DqnConfigError(
+                f"--{option(name)} {getattr(config, name)}: only with a replay memory (--replay STEPS)"
+            )
+    if config.batch_size > config.steps_a_rollout:
+        raise DqnConfigError(
+            f"--batch-size {config.batch_size}: at most the {config.steps_a_rollout} steps of a rollout without replay"
+        )
+
+
+def _check_replay(config: DqnConfig) -> None:
+    """Refuse a replay memory that is too small for what is drawn from it."""
+    least = max(2 * config.steps_a_rollout, config.num_envs * (config.n_step + 8), config.batch_size)
+    if config.replay < least or config.replay % config.num_envs:
+        raise DqnConfigError(
+            f"--replay {config.replay}: at least {least} steps and a multiple of --num-envs {config.num_envs}, or 0"
+        )
+    if config.warmup < least:
+        raise DqnConfigError(f"--warmup {config.warmup}: at least {least} steps, so that there is something to draw")
+
+
+def option(name: str) -> str:
+    """Return a field's name as the command line writes it."""
+    return name.rstrip("_").replace("_", "-")
+
+
+_FAST = DqnConfig()
+
+_QUICK = replace(_FAST, steps=150_000, epsilon_steps=30_000, evaluation_period=0, checkpoint_period=50_000)
+
+# Mnih et al. 2015, extended data table 1. What its text calls frames of replay, exploration and training are agent
+# steps, as in the authors' program (50 million of 4 frames are the "38 days" that it tells); the period of the target
+# network is in updates, as the table says, where the program counts steps.
+_DQN_2015 = DqnConfig(
+    steps=50_000_000,
+    num_envs=1,
+    rollout=4,  # "update frequency": steps an update
+    network="nature-dqn",
+    layer_norm=False,
+    loss="clipped",
+    replay=1_000_000,
+    warmup=50_000,
+    batch_size=32,
+    target_period=10_000,
+    optimiser="rmsprop",
+    learning_rate=2.5e-4,
+    optimiser_epsilon=0.01,
+    learning_rate_warmup=0,
+    max_gradient_norm=0.0,
+    epsilon=0.1,
+    epsilon_steps=1_000_000,
+    evaluation_epsilon=0.05,
+    checkpoint_period=500_000,
+    shards=2,
+)
+
+# Mnih et al. 2013: 10 million frames, the smaller network, no target network; what it leaves open is as in 2015.
+_DQN_2013 = replace(_DQN_2015, network="dqn-2013", target_period=0, steps=10_000_000)
+
+# Hessel et al. 2018, table 1, its frames divided by 4; epsilon as it says for a run without noisy layers.
+_RAINBOW = replace(
+    _DQN_2015,
+    double=True,
+    dueling=True,
+    noisy=True,
+    distribution="categorical",
+    n_step=3,
+    prioritised=True,
+    priority_exponent=0.5,
+    importance_exponent=0.4,
+    warmup=20_000,
+    target_period=2_000,
+    optimiser="adam",
+    learning_rate=6.25e-5,
+    optimiser_epsilon=1.5e-4,
+    max_gradient_norm=10.0,
+    epsilon=0.01,
+    epsilon_steps=62_500,
+    evaluation_epsilon=0.001,
+)
+
+PRESETS: dict[str, DqnConfig] = {
+    "fast": _FAST,
+    "quick": _QUICK,
+    "dqn-2015": _DQN_2015,
+    "dqn-2013": _DQN_2013,
+    "rainbow": _RAINBOW,
+}

@@ -1,0 +1,36 @@
+"""Scores of a Q-network: whole games from seeds of their own, apart from training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from agents.dqn.actor import q_values
+from games.atari_vector import AtariEnvs, GameResult
+from nets.models import QNetwork
+
+
+def evaluate(
+    network: QNetwork, envs: AtariEnvs, seed: int, epsilon: float, device: torch.device
+) -> tuple[GameResult, ...]:
+    """Play one whole game in each environment and return the results by place.
+
+    The first game of each counts, however long the others take, so that short games are not preferred. `epsilon` is the
+    share of random actions. Everything follows from the seed and the weights.
+    """
+    rng = np.random.default_rng((seed, 3))
+    frames = envs.reset(seed)
+    was_training = network.training
+    network.eval()
+    results: dict[int, GameResult] = {}
+    while len(results) < envs.num_envs:
+        playing = np.array([place not in results for place in range(envs.num_envs)])
+        actions = np.zeros(envs.num_envs, np.int64)
+        actions[playing] = q_values(network, frames[playing], device).argmax(1)
+        explores = rng.random(envs.num_envs) < epsilon
+        step = envs.step(np.where(explores, rng.integers(envs.num_actions, size=envs.num_envs), actions))
+        frames = step.frames
+        for result in step.results:
+            results.setdefault(result.place, result)
+    network.train(was_training)
+    return tuple(results[place] for place in range(envs.num_envs))

@@ -1,0 +1,258 @@
+"""One update of a Q-network: from sampled steps to new weights, in shards that run at the same time.
+
+B batch, A actions, N atoms or quantiles.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agents.dqn import targets
+from agents.dqn.config import DqnConfig
+from agents.dqn.optimisers import make_optimiser
+from agents.dqn.replay import Arrays, Samples
+from nets.augment import random_shift
+from nets.layers import noise_from
+from nets.models import QNetwork, QNetworkSpec
+from nets.regularisers import constrain_norms, penalty
+
+
+class DivergedError(ValueError):
+    """Learning that has left the finite numbers: one line."""
+
+
+class Learnt(NamedTuple):
+    """What one update found."""
+
+    loss: float
+    q: float  # mean Q-value of the actions taken
+    errors: NDArray[np.float32]  # [B]: what priorities are made of
+
+
+class Tensors(NamedTuple):
+    """A part of the samples, as tensors; see Samples."""
+
+    states: Tensor  # float32 [B, 4, 84, 84], channels last
+    actions: Tensor
+    returns: Tensor
+    discounts: Tensor
+    next_states: Tensor | None
+    weights: Tensor
+
+    def part(self, span: slice) -> Tensors:
+        """Return the samples of a span."""
+        next_states = None if self.next_states is None else self.next_states[span]
+        states, actions, returns, discounts = (tensor[span] for tensor in self[:4])
+        return Tensors(states, actions, returns, discounts, next_states, self.weights[span])
+
+
+class Shard(NamedTuple):
+    """What one thread learns with: replicas that share the weights but not the noise."""
+
+    network: QNetwork
+    target: QNetwork | None
+
+
+class Learner:
+    """A network, its target network and its optimiser; `network` is in training mode."""
+
+    def __init__(self, spec: QNetworkSpec, config: DqnConfig, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.spec = spec
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            network = spec.build()
+        self.network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.target = copy.deepcopy(self.network) if config.target_period else None
+        self.parameters = list(self.network.parameters())
+        self.optimiser = make_optimiser(
+            config.optimiser, self.parameters, config.learning_rate, config.optimiser_epsilon
+        )
+        self.num_updates = 0
+        self._generators = [torch.Generator().manual_seed(config.seed + shard + 1) for shard in range(config.shards)]
+        self._shards = [
+            Shard(
+                noise_from(_sharing(self.network), generator),
+                noise_from(_sharing(self.target), generator) if self.target else None,
+            )
+            for generator in self._generators
+        ]
+        self._threads = ThreadPoolExecutor(config.shards - 1) if config.shards > 1 else None
+
+    def learn(self, samples: Samples, rate: float) -> Learnt:
+        """Make one update with step size `rate`; DivergedError where the loss is not finite."""
+        parts = self._parts(samples)
+        size = len(samples.actions)
+        work = [_work(shard, part, self.config, size) for shard, part in zip(self._shards, parts, strict=False)]
+        if self._threads is None:
+            results = [task() for task in work]
+        else:
+            futures = [self._threads.submit(task) for task in work[1:]]
+            results = [work[0](), *(future.result() for future in futures)]
+        loss = float(sum(result.loss for result in results))
+        if not np.isfinite(loss):
+            raise DivergedError(
+                f"the loss became {loss} at update {self.num_updates + 1}: a smaller --learning-rate may help"
+            )
+        gradients = results[0].gradients
+        for result in results[1:]:
+            torch._foreach_add_(gradients, result.gradients)
+        self._step(gradients, rate)
+        q = float(sum(result.q_sum for result in results)) / size
+        return Learnt(loss, q, np.concatenate([result.errors.cpu().numpy() for result in results]))
+
+    def _parts(self, samples: Samples) -> list[Tensors]:
+        """Return the samples as tensors, cut into as many parts as there are shards."""
+
+        def stacks(states: NDArray[np.float32]) -> Tensor:
+            tensor = torch.from_numpy(states).to(self.device).permute(0, 3, 1, 2)
+            if self.config.random_shift:
+                tensor = random_shift(tensor, self.config.random_shift, self._generators[0])
+            return tensor
+
+        whole = Tensors(
+            stacks(samples.states),
+            torch.from_numpy(samples.actions).to(self.device),
+            torch.from_numpy(samples.returns).to(self.device),
+            torch.from_numpy(samples.discounts).to(self.device),
+            None if samples.next_states is None else stacks(samples.next_states),
+            torch.from_numpy(samples.weights).to(self.device),
+        )
+        cuts = np.linspace(0, len(samples.actions), self.config.shards + 1).round().astype(int).tolist()
+        spans = [slice(start, stop) for start, stop in itertools.pairwise(cuts) if stop > start]
+        return [whole.part(span) for span in spans]
+
+    def _step(self, gradients: list[Tensor], rate: float) -> None:
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        if self.config.max_gradient_norm:
+            nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        if self.config.regularisers.max_norm is not None:
+            constrain_norms(self.network, self.config.regularisers.max_norm)
+        self.num_updates += 1
+        if self.target is not None and self.num_updates % self.config.target_period == 0:
+            copy_weights(self.network, self.target)
+
+    def get_state(self) -> Arrays:
+        """Return arrays with which `set_state` goes on bit for bit."""
+        arrays = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.target is not None:
+            arrays |= {f"target.{name}": tensor for name, tensor in self.target.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            arrays |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+        arrays |= {f"generator.{index}": generator.get_state() for index, generator in enumerate(self._generators)}
+        numpy = {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
+        return {**numpy, "num_updates": np.array(self.num_updates)}
+
+    def set_state(self, arrays: Arrays) -> None:
+        """Go on from what `get_state` gave."""
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        self.network.load_state_dict(_under("network.", tensors))
+        if self.target is not None:
+            self.target.load_state_dict(_under("target.", tensors))
+        state = self.optimiser.state_dict()
+        for index, parameter in enumerate(self.parameters):
+            saved = _under(f"optimiser.{index}.", tensors)
+            if saved:  # none before the first update
+                state["state"][index] = {name: _laid_out(tensor, parameter) for name, tensor in saved.items()}
+        self.optimiser.load_state_dict(state)
+        for index, generator in enumerate(self._generators):
+            generator.set_state(tensors[f"generator.{index}"])
+        self.num_updates = int(arrays["num_updates"])
+
+
+class _Result(NamedTuple):
+    """What one shard contributes."""
+
+    loss: float
+    q_sum: float
+    errors: Tensor
+    gradients: list[Tensor]
+
+
+def _work(shard: Shard, part: Tensors, config: DqnConfig, size: int) -> Callable[[], _Result]:
+    """Return what computes one shard's part of the gradients of the mean loss over `size` samples."""
+
+    def run() -> _Result:
+        outputs = shard.network(part.states)
+        of_actions = targets.of_actions(outputs, part.actions)
+        with torch.no_grad():
+            target = bootstrapped(part, shard, config)
+        losses = _losses(of_actions, target, config)
+        loss = (losses * part.weights).sum() / size
+        l1, l2 = config.regularisers.l1, config.regularisers.l2
+        if l1 or l2:
+            loss = loss + penalty(shard.network, l1, l2) * (len(part.actions) / size)
+        gradients = torch.autograd.grad(loss, list(shard.network.parameters()))
+        with torch.no_grad():
+            q = shard.network.head.q_values(of_actions.detach()[:, None])
+            errors = (of_actions - target).abs() if config.distribution == "none" else losses
+        return _Result(float(loss.detach()), float(q.sum()), errors.detach(), list(gradients))
+
+    return run
+
+
+def bootstrapped(part: Tensors, shard: Shard, config: DqnConfig) -> Tensor:
+    """Return what the outputs of the actions are drawn towards: [B], or probabilities or quantiles [B, N]."""
+    if part.next_states is None:
+        return part.returns
+    target = shard.network if shard.target is None else shard.target
+    outputs = target(part.next_states)
+    q = target.head.q_values(outputs)
+    selector = shard.network.q_values(part.next_states) if config.double else q
+    if config.distribution == "none":
+        if config.double:
+            return targets.double_q_target(part.returns, part.discounts, q, selector)
+        return targets.q_learning_target(part.returns, part.discounts, q)
+    chosen = targets.of_actions(outputs, selector.argmax(1))  # [B, N]
+    if config.distribution == "quantile":
+        return part.returns[:, None] + part.discounts[:, None] * chosen
+    return targets.categorical_projection(part.returns, part.discounts, chosen.softmax(1), target.head.support)
+
+
+def _losses(of_actions: Tensor, target: Tensor, config: DqnConfig) -> Tensor:
+    """Return the loss of each sample, [B]."""
+    match config.distribution:
+        case "categorical":
+            return targets.categorical_loss(of_actions, target)
+        case "quantile":
+            return targets.quantile_loss(of_actions, target)
+    return (targets.clipped_error_loss if config.loss == "clipped" else targets.squared_error_loss)(of_actions, target)
+
+
+def copy_weights(source: nn.Module, copy: nn.Module) -> None:
+    """Copy all weights from one network to another of the same architecture."""
+    with torch.no_grad():
+        torch._foreach_copy_(list(copy.parameters()), list(source.parameters()))
+
+
+def _sharing(network: QNetwork) -> QNetwork:
+    """Return a replica of a network that shares its weights."""
+    replica = copy.deepcopy(network)
+    for module, original in zip(replica.modules(), network.modules(), strict=True):
+        for name, parameter in original.named_parameters(recurse=False):
+            setattr(module, name, parameter)
+    return replica
+
+
+def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
+    """Return a tensor laid out in memory as a parameter of its shape is: the fused optimiser takes that for granted."""
+    return torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,101 @@
+"""The loop of Q-learning: act and learn at the same time, on every composition that a configuration names.
+
+A round plays one rollout with the weights that the round before ended with, in a thread of its own and in the processes
+of the games, while the learner learns from what was there when the round began. What either reads the other does not
+write until both are done, so the result does not depend on which is faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import torch
+
+from agents.dqn.actor import Actor
+from agents.dqn.config import DqnConfig
+from agents.dqn.learner import Learner, Learnt
+from agents.dqn.networks import q_network_spec
+from agents.dqn.replay import Arrays
+from agents.dqn.sampling import Source, make_source
+from games.atari_vector import AtariEnvs, GameResult
+
+
+class Round(NamedTuple):
+    """What one round did."""
+
+    steps: int  # agent steps taken so far, over all environments
+    epsilon: float
+    results: list[GameResult]  # games that ended
+    learnt: list[Learnt]  # updates made; none in the warm-up
+
+
+class Training:
+    """The parts of one training and what must be saved of them."""
+
+    def __init__(self, config: DqnConfig, envs: AtariEnvs, device: torch.device) -> None:
+        self.config = config
+        self.envs = envs
+        self.spec = q_network_spec(config, envs.num_actions)
+        self.learner = Learner(self.spec, config, device)
+        self.actor = Actor(config, envs, self.learner.network, device)
+        self.source: Source = make_source(config)
+        self._acting = ThreadPoolExecutor(1, "acting")
+
+    def rounds(self) -> Iterator[Round]:
+        """Yield after each round, until all steps are taken; a round that has begun is always finished."""
+        config, actor = self.config, self.actor
+        while actor.steps < config.steps:
+            steps = actor.steps
+            playing = self._acting.submit(actor.play, config.rollout, lambda taken: epsilon_at(config, taken))
+            learnt = self._learn(steps / config.steps) if steps > config.warmup else []
+            played = playing.result()
+            self.source.append(played.rollout)
+            actor.load(self.learner.network)
+            yield Round(actor.steps, epsilon_at(config, steps), played.results, learnt)
+
+    def _learn(self, progress: float) -> list[Learnt]:
+        """Learn from what was played in the rounds before; `progress` 0 to 1 of the training's steps."""
+        learnt = []
+        for samples in self.source.minibatches(progress):
+            rate = learning_rate_at(self.config, self.learner.num_updates, progress)
+            found = self.learner.learn(samples, rate)
+            self.source.note(samples, found.errors)
+            learnt.append(found)
+        return learnt
+
+    def get_state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Return arrays and JSON with which `set_state` goes on bit for bit; between rounds."""
+        arrays: Arrays = {f"learner/{name}": array for name, array in self.learner.get_state().items()}
+        state: dict[str, Any] = {}
+        for name, part in (("actor", self.actor), ("source", self.source)):
+            part_arrays, state[name] = part.get_state()
+            arrays |= {f"{name}/{key}": array for key, array in part_arrays.items()}
+        return arrays, state
+
+    def set_state(self, arrays: Arrays, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` gave."""
+        parts: dict[str, Arrays] = {"learner": {}, "actor": {}, "source": {}}
+        for name, array in arrays.items():
+            part, _, rest = name.partition("/")
+            parts[part][rest] = array
+        self.learner.set_state(parts["learner"])
+        self.actor.set_state(parts["actor"], state["actor"])
+        self.source.set_state(parts["source"], state["source"])
+
+
+def epsilon_at(config: DqnConfig, steps: int) -> float:
+    """Return the share of random actions after so many agent steps."""
+    if config.noisy:
+        return 0.0
+    if steps < config.warmup:
+        return 1.0
+    fallen = min(1.0, (steps - config.warmup) / config.epsilon_steps) if config.epsilon_steps else 1.0
+    return 1.0 + fallen * (config.epsilon - 1.0)
+
+
+def learning_rate_at(config: DqnConfig, updates: int, progress: float) -> float:
+    """Return the optimiser's step size after so many updates, at a share of the training's steps."""
+    warm = min(1.0, (updates + 1) / config.learning_rate_warmup) if config.learning_rate_warmup else 1.0
+    return config.learning_rate * warm * (1.0 + progress * (config.final_learning_rate - 1.0))

@@ -1,0 +1,58 @@
+"""The Q-network that a configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agents.dqn.config import DqnConfig
+from nets.blocks import Block, Conv, Linear, Norm, Relu, Residual
+from nets.heads import QHeadSpec
+from nets.models import QNetworkSpec
+from nets.presets import ATARI_SHAPE, preset
+
+SMALL: tuple[Block, ...] = (Conv(16, 8, 4), Relu(), Conv(32, 4, 2), Relu(), Conv(32, 3), Relu(), Linear(256), Relu())
+
+
+def q_network_spec(config: DqnConfig, num_actions: int) -> QNetworkSpec:
+    """Return the network's specification.
+
+    With a dueling or a noisy head the hidden layer moves into the head, so that each stream has its own (Wang et al.
+    2016, figure 1) and noise is on every fully connected layer (Fortunato et al. 2018, section 3.1).
+    """
+    if config.network == "small":
+        trunk = SMALL
+    else:
+        named = preset(config.network)
+        assert isinstance(named, QNetworkSpec)
+        trunk = named.trunk
+    hidden = 0
+    if config.dueling or config.noisy:
+        layer = trunk[-2]
+        assert isinstance(layer, Linear)
+        trunk, hidden = trunk[:-2], layer.features
+    if config.layer_norm:
+        trunk = with_layer_norm(trunk)
+    head = QHeadSpec(
+        num_actions,
+        hidden=hidden,
+        dueling=config.dueling,
+        noisy=config.noisy,
+        distribution=config.distribution,
+        num_atoms=config.num_atoms,
+        v_min=config.v_min,
+        v_max=config.v_max,
+    )
+    return QNetworkSpec(ATARI_SHAPE, trunk, head)
+
+
+def with_layer_norm(trunk: Sequence[Block]) -> tuple[Block, ...]:
+    """Return a trunk that normalises after each convolution and hidden layer, before what follows (PQN, section 3)."""
+    blocks: list[Block] = []
+    for block in trunk:
+        if isinstance(block, Residual):
+            block = replace(block, norm="layer")
+        blocks.append(block)
+        if isinstance(block, Conv | Linear):
+            blocks.append(Norm("layer"))
+    return tuple(blocks)

@@ -1,0 +1,75 @@
+"""The live display of a training: a line that changes on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agents.dqn.config import DqnConfig
+from agents.dqn.journal import Journal
+from agents.dqn.loop import Round
+
+SPEED_SECONDS = 1.0  # between two measurements of the speed shown
+
+
+class Display:
+    """Shows rounds as they are done; a context manager."""
+
+    def __init__(self, console: Console, config: DqnConfig, steps: int) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+            BarColumn(None),
+            TextColumn("{task.fields[shown]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=config.steps, completed=steps, shown="")
+        self._started = self._measured = time.perf_counter()
+        self._timed_steps = self._measured_steps = steps
+        self._timed, self._timed_cpu = self._started, time.process_time()
+        self._speed = 0.0
+        self._loss = self._q = 0.0
+
+    def __enter__(self) -> Display:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, done: Round, journal: Journal) -> None:
+        """Bring the line of a terminal up to date."""
+        if done.learnt:
+            self._loss, self._q = done.learnt[-1].loss, done.learnt[-1].q
+        now = time.perf_counter()
+        if now - self._measured < SPEED_SECONDS:
+            return
+        self._speed = (done.steps - self._measured_steps) / (now - self._measured)
+        self._measured, self._measured_steps = now, done.steps
+        score = f"{sum(journal.scores) / len(journal.scores):.1f}" if journal.scores else "-"
+        shown = f"score {score}  {self._speed:.0f} steps/s  loss {self._loss:.4f}  epsilon {journal.epsilon:.3f}"
+        self._bar.update(self._task, completed=done.steps, shown=f"{shown}  Q {self._q:.2f}")
+
+    def timing(self, steps: int) -> dict[str, float]:
+        """Return seconds since the last call, of the clock and of this process's threads, and steps a second."""
+        now, cpu = time.perf_counter(), time.process_time()
+        seconds, cpu_seconds = now - self._timed, cpu - self._timed_cpu
+        speed = (steps - self._timed_steps) / seconds
+        self._timed, self._timed_cpu, self._timed_steps = now, cpu, steps
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds, "steps_per_second": speed}
+
+    def print(self, steps: int, metrics: dict[str, Any]) -> None:
+        """Print a line of metrics where there is no terminal, and every evaluation."""
+        if not self._console.is_terminal or "evaluation" in metrics:
+            names = ("score", "evaluation", "loss", "epsilon", "q")
+            shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
+            minutes = (time.perf_counter() - self._started) / 60
+            self._console.print(f"{steps:,} steps, {minutes:.1f} minutes: {shown}", highlight=False, soft_wrap=True)

@@ -1,0 +1,328 @@
+"""`train.py dqn`: options, the run's directory, live progress, evaluations, and the closing score."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError, check, option
+from nets.regulariser_config import RegulariserConfig
+
+if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
+
+    from agents.dqn.journal import Journal
+    from agents.dqn.loop import Training
+    from agents.run import Run, StopSignal
+    from games.atari_vector import AtariEnvs
+
+RUNS = Path("runs")
+MODEL_FILE = "model.safetensors"  # the newest weights
+BEST_FILE = "best.safetensors"  # those that an evaluation found best
+REPORT_FILE = "report.json"
+REPORT_EPISODES = 30
+REPORT_SEED = 1_000_000  # of the closing score: the seeds neither of training nor of the evaluations on the way
+EVALUATION_SEED = 2_000_000
+TOLD_FROM = 1e9  # bytes of memory that are worth a line
+EXTENDABLE = {"steps", "target_score"}  # fields that a resumed run may change
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train an Atari agent from pixels by Q-learning.
+
+    Presets: fast (parallel games, no replay: the soonest to a good score on two cores), quick (two minutes), dqn-2015
+    (Mnih et al. 2015), dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al.
+    2018). A preset sets the options below it; what is given beside it wins. Steps are the agent's, 4 frames each.
+
+    Examples:
+
+      train.py dqn --game pong --preset fast
+      train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout
+      train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout --resume
+          goes on where that run stopped, however it stopped
+    """
+
+    preset: Literal["fast", "quick", "dqn-2015", "dqn-2013", "rainbow"] = "fast"
+    """where the options below come from"""
+    out: Path | None = None
+    """the run's directory (default: runs/dqn-GAME-PRESET, numbered where that is taken)"""
+    resume: bool = False
+    """go on with the run in --out (default: the newest); --steps may be larger"""
+    processes: int = 0
+    """processes that run the games beside the learner, 0 for one, or more where there are more than two processors; the
+    result does not depend on it"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where the network learns; auto takes a GPU where there is one"""
+    tensorboard: bool = False
+    """also write TensorBoard events (needs the extra [tensorboard])"""
+    config: Annotated[DqnConfig, tyro.conf.OmitArgPrefixes] = PRESETS["fast"]
+
+
+def main(arguments: list[str]) -> int:
+    """Train as the command line says; return the exit status."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two OpenMP threads beside the games' take longer than one
+    options = parse(arguments)
+    # Imported here: --help need not wait for torch.
+    from rich.console import Console
+
+    from games.compiled import announce_compilation
+
+    announce_compilation()
+    try:
+        train(options, Console(stderr=True))
+    except ValueError as error:  # RunError and the other doors' errors: one line each
+        print(f"train.py dqn: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parse(arguments: list[str]) -> Options:
+    """Read the options, defaults taken from the preset that is asked for."""
+    preset = "fast"
+    for position, argument in enumerate(arguments):
+        if argument == "--preset" and position + 1 < len(arguments):
+            preset = arguments[position + 1]
+        elif argument.startswith("--preset="):
+            preset = argument.partition("=")[2]
+    default = Options(preset=preset, config=PRESETS[preset]) if preset in PRESETS else Options()  # type: ignore[arg-type]
+    return tyro.cli(Options, args=arguments, default=default, prog="train.py dqn")
+
+
+def run_directory(options: Options) -> Path:
+    """Return the directory asked for, or the game's and preset's: a free one, or with --resume the newest."""
+    if options.out is not None:
+        return options.out
+    name = f"dqn-{options.config.game}-{options.preset}"
+    candidates = [RUNS / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000)))]
+    used = [directory for directory in candidates if directory.exists()]
+    if options.resume:
+        return used[-1] if used else candidates[0]
+    return next(directory for directory in candidates if not directory.exists())
+
+
+def train(options: Options, console: Console) -> None:
+    """Train to the last step, saving and evaluating as it goes, then score the best network."""
+    import torch
+
+    from agents.dqn.loop import Training
+    from agents.run import Run, StopSignal
+    from games.atari import find_game
+    from games.atari_vector import AtariEnvs
+
+    check(options.config)
+    config = dataclasses.replace(options.config, game=find_game(options.config.game))
+    options = dataclasses.replace(options, config=config)
+    directory = run_directory(options)
+
+    def notice(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    tell_memory(config, notice)
+    torch.set_num_threads(1)
+    device = choose_device(options.device)
+    with Run.create(
+        directory,
+        {"learner": "dqn", **dataclasses.asdict(config)},
+        resume=options.resume,
+        extendable=EXTENDABLE,
+        tensorboard=options.tensorboard,
+        notice=notice,
+    ) as run:
+        envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(options.processes, config.num_envs))
+        games = AtariEnvs(config.game, config.evaluation_episodes, config.protocol)
+        try:
+            training = Training(config, envs, device)
+            with StopSignal("stopping after this round; a second Ctrl-C stops at once") as stop:
+                finished = run_rounds(run, training, games, stop, console)
+            if not finished:
+                notice(f"stopped; go on with: {resume_command(options, directory)}")
+                return
+        finally:
+            envs.close()
+            games.close()
+        report(directory, config, device, console)
+        watch = ["python", "play.py", "atari", "--game", config.game, "--bot", str(best_network(directory))]
+        notice(f"watch it:    {shlex.join(watch)}")
+        notice(f"train on:    {resume_command(options, directory, config.steps * 2)}")
+
+
+def processes(asked: int, num_envs: int) -> int:
+    """Return how many processes run the games: all processors but the learner's where nothing is asked."""
+    from agents.arena import available_processors
+
+    return min(num_envs, asked or max(1, available_processors() - 1))
+
+
+def choose_device(asked: str) -> torch.device:
+    """Return the device; ValueError where a GPU is asked for and there is none."""
+    import torch
+
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise DqnConfigError("--device cuda: torch finds no GPU here; --device cpu needs none")
+    return torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def tell_memory(config: DqnConfig, notice: Callable[[str], None]) -> None:
+    """Say how much memory the replay memory takes; DqnConfigError where the machine has not got it."""
+    from agents.dqn.replay import memory_bytes
+
+    if config.learns_on_policy:
+        return
+    needed, free = memory_bytes(config.replay, 1), free_bytes()
+    gigabytes = f"{needed / 1e9:.1f} GB"
+    if free is not None and needed > free:
+        raise DqnConfigError(
+            f"--replay {config.replay}: the steps take {gigabytes} of memory and {free / 1e9:.1f} GB are free here; "
+            f"--replay {int(0.8 * free / memory_bytes(1, 1)) // 1000 * 1000} would fit"
+        )
+    if needed > TOLD_FROM:
+        notice(f"the replay memory will take {gigabytes}, {config.replay} steps")
+
+
+def free_bytes() -> int | None:
+    """Return how much memory a process can still take, None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def run_rounds(run: Run, training: Training, games: AtariEnvs, stop: StopSignal, console: Console) -> bool:
+    """Train from the last checkpoint on; return False where a signal asked to stop, with everything saved."""
+    from agents.dqn.journal import Journal, is_due
+    from agents.dqn.progress import Display
+
+    config, journal = training.config, Journal()
+    checkpoint = run.latest()
+    if checkpoint is not None:
+        training.set_state(checkpoint.arrays, checkpoint.state)
+        journal.set_state(checkpoint.state["journal"])
+        if checkpoint.step >= config.steps or is_done(config, journal):
+            return True
+    steps = training.actor.steps
+    with Display(console, config, steps) as display:
+        for done in training.rounds():
+            journal.add(done)
+            last, metrics = done.steps >= config.steps, {}
+            display.show(done, journal)
+            if last or is_due(config.log_period, steps, done.steps):
+                metrics = journal.line()
+            if config.evaluation_period and (last or is_due(config.evaluation_period, steps, done.steps)):
+                metrics |= evaluation(run.directory, training, games, journal)
+            last = last or is_done(config, journal)
+            if metrics:
+                run.log(done.steps, **metrics)
+                run.log_timing(done.steps, **display.timing(done.steps))
+                display.print(done.steps, metrics)
+            if stop.requested or last or is_due(config.checkpoint_period, steps, done.steps):
+                arrays, state = training.get_state()
+                run.save_checkpoint(done.steps, arrays, {**state, "journal": journal.get_state()})
+                save_network(run.directory / MODEL_FILE, training, done.steps)
+            if last or stop.requested:
+                return last
+            steps = done.steps
+    return True
+
+
+def is_done(config: DqnConfig, journal: Journal) -> bool:
+    """Say whether an evaluation has reached the score asked for, or too many have brought no better one."""
+    patience = config.regularisers.patience
+    score, wanted = journal.best_score, config.target_score
+    reached = score is not None and wanted is not None and score >= wanted
+    return reached or (patience is not None and journal.evaluations_since_best >= patience)
+
+
+def evaluation(directory: Path, training: Training, games: AtariEnvs, journal: Journal) -> dict[str, float]:
+    """Score the network that acts, keep it where it is the best so far, and return the metrics."""
+    from agents.dqn.evaluation import evaluate
+
+    config, network = training.config, training.actor.network
+    results = evaluate(network, games, EVALUATION_SEED, config.evaluation_epsilon, training.learner.device)
+    metrics, is_best = journal.note_evaluation(results)
+    if is_best:
+        save_network(directory / BEST_FILE, training, training.actor.steps)
+    return metrics
+
+
+def save_network(path: Path, training: Training, steps: int) -> None:
+    """Write the network as a model file that names the configuration it came from."""
+    from games.atari import VERSION
+    from nets.models import save_model
+
+    config = training.config
+    record = {
+        "learner": "dqn",
+        **dataclasses.asdict(config),
+        "actions": list(training.envs.action_names),
+        "trained_steps": steps,
+        "trained_frames": steps * training.envs.protocol.frame_skip,
+    }
+    network = training.learner.network
+    save_model(path, network, training.spec, game=config.game, rules_version=VERSION, training=record)
+
+
+def report(directory: Path, config: DqnConfig, device: torch.device, console: Console) -> None:
+    """Score the best network over games that it was not chosen by; print and save the table."""
+    from agents.dqn.evaluation import evaluate
+    from agents.dqn.journal import standard_error
+    from games.atari_vector import AtariEnvs
+    from nets.models import QNetwork, load_model
+
+    path = best_network(directory)
+    network, _ = load_model(path, device)
+    assert isinstance(network, QNetwork)
+    games = AtariEnvs(config.game, REPORT_EPISODES, config.protocol)
+    try:
+        results = evaluate(network, games, REPORT_SEED, config.evaluation_epsilon, device)
+    finally:
+        games.close()
+    scores = [result.score for result in results]
+    mean, error = sum(scores) / len(scores), standard_error(results)
+    document = {"model": path.name, "protocol": config.protocol, "mean": mean, "standard_error": error}
+    (directory / REPORT_FILE).write_text(json.dumps({**document, "scores": scores}, indent=1) + "\n")
+    console.print(
+        f"{path.name} over {len(scores)} games of {config.game} ({config.protocol}): mean score {mean:.1f}, 95 % "
+        f"interval {mean - 1.96 * error:.1f} to {mean + 1.96 * error:.1f}, from {min(scores)} to {max(scores)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def best_network(directory: Path) -> Path:
+    """Return the model file that evaluations found best, the newest where there were none."""
+    best = directory / BEST_FILE
+    return best if best.exists() else directory / MODEL_FILE
+
+
+def resume_command(options: Options, directory: Path, steps: int | None = None) -> str:
+    """Return the command line that goes on with a run."""
+    config = options.config if steps is None else dataclasses.replace(options.config, steps=steps)
+    words = ["python", "train.py", "dqn", "--preset", options.preset]
+    words += option_words(config, PRESETS[options.preset])
+    return shlex.join([*words, "--out", str(directory), "--resume"])
+
+
+def option_words(config: DqnConfig | RegulariserConfig, default: DqnConfig | RegulariserConfig) -> list[str]:
+    """Return the options that turn one configuration into another."""
+    words: list[str] = []
+    for field in dataclasses.fields(config):
+        value, known = getattr(config, field.name), getattr(default, field.name)
+        if isinstance(value, RegulariserConfig) and isinstance(known, RegulariserConfig):
+            words += option_words(value, known)
+        elif isinstance(value, bool) and value != known:
+            words.append(f"--{'' if value else 'no-'}{option(field.name)}")
+        elif value != known:
+            words += [f"--{option(field.name)}", str(value)]
+    return words

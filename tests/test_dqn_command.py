@@ -1,0 +1,248 @@
+"""`train.py dqn`: runs that no kill can change, and what the command refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents import dqn_command
+from agents.dqn.config import PRESETS, DqnConfig
+from agents.run import Run
+from nets.model_file import read_header
+from nets.models import load_model
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY = [
+    *["--preset", "fast", "--game", "pong", "--num-envs", "2", "--rollout", "8", "--batch-size", "8", "--steps", "160"],
+    *["--epochs", "1", "--log-period", "32", "--checkpoint-period", "64", "--evaluation-period", "96"],
+    *["--evaluation-episodes", "1"],
+]
+FILES = ["config.json", "metrics.jsonl", "model.safetensors", "best.safetensors"]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes time and changes nothing: whole games, processes of games, and waiting for the disk."""
+
+    def score(*arguments: Any) -> tuple[Any, ...]:
+        from games.atari_vector import GameResult
+
+        steps = int(arguments[0].head.spec.num_actions)  # a number that depends on nothing
+        return (GameResult(place=0, score=steps, steps=steps, frames=4 * steps, truncated=False),)
+
+    monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
+    monkeypatch.setattr(dqn_command, "processes", lambda asked, num_envs: 0)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def outcome(directory: Path) -> dict[str, bytes]:
+    return {name: (directory / name).read_bytes() for name in FILES}
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing in the project catches it."""
+
+
+# Where a run ends: at which call of what, before or after it.
+MOMENTS = [
+    ("log", 1, "before"),
+    ("save_checkpoint", 1, "after"),
+    ("log_timing", 4, "after"),
+    ("save_checkpoint", 3, "before"),
+]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [*TINY, "--random-shift", "2", "--shards", "2", "--out"]
+    assert dqn_command.main([*arguments, str(tmp_path / "whole")]) == 0
+    expected = outcome(tmp_path / "whole")
+    for number, (name, call, when) in enumerate(MOMENTS):
+        directory = str(tmp_path / f"run-{number}")
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, name, dying(getattr(Run, name), call, when))
+            with pytest.raises(Killed):
+                dqn_command.main([*arguments, directory])
+        assert dqn_command.main([*arguments, directory, "--resume"]) == 0
+        assert outcome(Path(directory)) == expected
+
+
+def dying(real: Callable[..., Any], call: int, when: str) -> Callable[..., Any]:
+    """Return a function that ends the process at one of its calls."""
+    calls = 0
+
+    def striking(*positional: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call and when == "before":
+            raise Killed
+        result = real(*positional, **named)
+        if calls == call:
+            raise Killed
+        return result
+
+    return striking
+
+
+def wait_for_lines(directory: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a run has logged so many lines."""
+    path = directory / "metrics.jsonl"
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def test_a_run_killed_from_outside_and_stopped_by_ctrl_c_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = [*TINY, "--steps", "1000000", "--evaluation-period", "0", "--log-period", "16"]
+    directory = tmp_path / "a run"
+    command = [sys.executable, "train.py", "dqn", *endless, "--out", str(directory)]
+    for number, name in ((6, signal.SIGKILL), (12, signal.SIGINT)):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        wait_for_lines(directory, number, process)
+        process.send_signal(name)
+        _, errors = process.communicate()
+        assert process.returncode == (-name if name == signal.SIGKILL else 0), errors
+        command = [*command, "--resume"]
+    assert "stopping after this round" in errors
+    assert "Traceback" not in errors
+    words = shlex.split(errors.rpartition("go on with:")[2])
+    assert words[:3] == ["python", "train.py", "dqn"]
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])["step"]
+    assert [json.loads(line)["step"] for line in lines] == list(range(16, last + 1, 16))
+
+    whole = tmp_path / "whole"
+    monkeypatch.setattr(dqn_command, "report", lambda *arguments: None)
+    assert dqn_command.main([*endless, "--steps", str(last), "--out", str(whole)]) == 0
+    assert (whole / "metrics.jsonl").read_bytes() == (directory / "metrics.jsonl").read_bytes()
+    ours, theirs = (load_model(folder / "model.safetensors")[0].state_dict() for folder in (directory, whole))
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_model_tells_where_it_comes_from(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    assert dqn_command.main([*TINY, "--steps", "32", "--tensorboard", "--out", str(directory)]) == 0
+    header = read_header(directory / "best.safetensors")
+    training = header["training"]
+    assert header["game"] == "pong"
+    assert training["protocol"] == "nature"
+    assert training["actions"] == ["NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"]
+    assert training["trained_steps"] == 32 and training["trained_frames"] == 128
+    assert list((directory / "tensorboard").iterdir())
+    report = json.loads((directory / "report.json").read_text())
+    assert report["model"] == "best.safetensors" and report["mean"] == 6
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_ends_when_the_score_asked_for_is_reached(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    assert dqn_command.main([*TINY, "--target-score", "6", "--out", str(directory)]) == 0
+    steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert steps[-1] == 96
+    assert dqn_command.main([*TINY, "--target-score", "6", "--out", str(directory), "--resume"]) == 0
+    further = [*TINY, "--target-score", "7", "--out", str(directory), "--resume"]
+    assert dqn_command.main(further) == 0
+    steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert steps[-1] == 160
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
+    """Return the one line that a command ends with, at exit status 2."""
+    captured.readouterr()
+    assert dqn_command.main(arguments) == 2
+    output = captured.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    return output.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "0"], "--steps 0: at least 1"),
+        (["--discount", "1.5"], "--discount 1.5: 0 to 1"),
+        (["--lambda", "-0.1"], "--lambda -0.1: 0 to 1"),
+        (["--learning-rate", "nan"], "--learning-rate nan"),
+        (["--batch-size", "2000"], "--batch-size 2000: at most the 1024 steps of a rollout without replay"),
+        (["--double"], "--double True: only with a replay memory"),
+        (["--n-step", "3"], "--n-step 3: only with a replay memory"),
+        (["--preset", "rainbow", "--replay", "100", "--num-envs", "32"], "--replay 100: at least 352 steps"),
+        (["--preset", "rainbow", "--warmup", "10"], "--warmup 10: at least 32 steps"),
+        (["--preset", "rainbow", "--replay", "10000000000"], "steps take 70640.0 GB of memory and"),
+        (["--preset", "rainbow", "--v-min", "10"], "--v-min 10: below --v-max 10"),
+        (["--game", "pongg"], "no Atari game 'pongg'"),
+        (["--random-shift", "50"], "--random-shift 50: at most 41"),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_refused(
+    tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "run"
+    line = refused([*options, "--out", str(directory)], capsys)
+    assert message in line
+    assert line.startswith("train.py dqn: ")
+    assert not directory.exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_has_one_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*TINY, "--steps", "32", "--out", str(tmp_path / "run")]
+    assert dqn_command.main(arguments) == 0
+    assert "add --resume" in refused(arguments, capsys)
+    assert "seed was 0 and is now 1" in refused([*arguments, "--seed", "1", "--resume"], capsys)
+
+
+def test_an_unknown_option_ends_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        dqn_command.parse(["--presett", "fast"])
+    assert caught.value.code == 2
+    assert "--presett" in capsys.readouterr().err
+
+
+def test_options_beside_a_preset_win_wherever_they_stand() -> None:
+    for arguments in (
+        ["--seed", "3", "--preset", "rainbow", "--no-noisy"],
+        ["--no-noisy", "--preset=rainbow", "--seed=3"],
+    ):
+        options = dqn_command.parse(arguments)
+        assert options.preset == "rainbow"
+        assert options.config == replace(PRESETS["rainbow"], seed=3, noisy=False)
+    assert dqn_command.parse([]).config == PRESETS["fast"]
+
+
+def test_the_command_that_is_printed_goes_on_with_the_run(tmp_path: Path) -> None:
+    given = dqn_command.parse(
+        ["--preset", "rainbow", "--no-noisy", "--v-min", "-3", "--l2", "0.1", "--lambda", "0.5", "--game", "breakout"]
+    )
+    directory = tmp_path / "my runs" / "first"
+    for steps in (None, 140):
+        words = shlex.split(dqn_command.resume_command(given, directory, steps))
+        again = dqn_command.parse(words[3:])
+        assert again.out == directory and again.resume
+        assert again.config == replace(given.config, steps=steps or given.config.steps)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_run(preset: str) -> None:
+    from agents.dqn.config import check
+
+    check(PRESETS[preset])
+    assert isinstance(PRESETS[preset], DqnConfig)

@@ -1,0 +1,222 @@
+"""The learner, the actor and the loop: they fit what they are given, and go on bit for bit where they were saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.dqn.actor import Actor, q_values
+from agents.dqn.config import PRESETS, DqnConfig
+from agents.dqn.evaluation import evaluate
+from agents.dqn.learner import DivergedError, Learner
+from agents.dqn.loop import Training, epsilon_at, learning_rate_at
+from agents.dqn.networks import q_network_spec
+from agents.dqn.replay import Samples
+from games.atari_vector import AtariEnvs
+from nets.blocks import Linear, Norm
+from nets.layers import NoisyLinear
+from nets.regulariser_config import RegulariserConfig
+
+CPU = torch.device("cpu")
+FAST = replace(PRESETS["fast"], num_envs=2, rollout=8, batch_size=8, epochs=1, steps=128, epsilon_steps=64)
+REPLAY = replace(
+    PRESETS["dqn-2015"],
+    network="small",
+    num_envs=2,
+    rollout=4,
+    batch_size=8,
+    replay=48,
+    warmup=48,
+    steps=128,
+    target_period=3,
+    epsilon_steps=32,
+)
+RAINBOW = replace(
+    REPLAY, double=True, dueling=True, noisy=True, distribution="categorical", n_step=3, prioritised=True, shards=2
+)
+COMPOSITIONS = {
+    "fast": FAST,
+    "fast with shifts and penalties": replace(
+        FAST, random_shift=4, shards=2, regularisers=RegulariserConfig(l1=1e-6, l2=1e-5, max_norm=2.0)
+    ),
+    "dqn-2015": REPLAY,
+    "dqn-2013": replace(REPLAY, target_period=0, shards=1),
+    "quantile": replace(REPLAY, distribution="quantile", optimiser="adam", num_atoms=5, layer_norm=True),
+    "rainbow": replace(RAINBOW, optimiser="adam"),
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def samples(config: DqnConfig, seed: int = 0, scale: float = 1.0) -> Samples:
+    """Return frames of random squares of 12 pixels with returns that can be told from them."""
+    rng = np.random.default_rng(seed)
+    size = config.batch_size
+    squares = rng.integers(0, 256, (size, 7, 7, 4)).astype(np.float32)
+    states = squares.repeat(12, axis=1).repeat(12, axis=2)
+    return Samples(
+        slots=np.arange(size),
+        states=states,
+        actions=rng.integers(0, 6, size),
+        returns=(scale * rng.choice([-1.0, 1.0], size)).astype(np.float32),
+        discounts=np.zeros(size, np.float32),
+        next_states=None if config.learns_on_policy else states[::-1].copy(),
+        weights=np.ones(size, np.float32),
+    )
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_a_learner_fits_eight_samples(name: str) -> None:
+    config = replace(COMPOSITIONS[name], noisy=False, random_shift=0, max_gradient_norm=10.0, optimiser="adam")
+    learner = Learner(q_network_spec(config, 6), config, CPU)
+    batch = samples(config)
+    for _ in range(80):
+        found = learner.learn(batch, 1e-3)
+    q = learner.network.eval().q_values(torch.from_numpy(batch.states).permute(0, 3, 1, 2)).detach().numpy()
+    assert np.abs(q[np.arange(8), batch.actions] - batch.returns).mean() < 0.3
+    assert len(found.errors) == 8
+
+
+@pytest.mark.parametrize("name", ["fast", "dqn-2015"])
+def test_shards_give_the_gradients_of_the_whole_minibatch(name: str) -> None:
+    learners = []
+    for shards in (1, 2, 3):
+        config = replace(COMPOSITIONS[name], shards=shards)
+        learner = Learner(q_network_spec(config, 6), config, CPU)
+        for seed in range(3):
+            found = learner.learn(samples(config, seed), 1e-3)
+        learners.append((learner, found))
+    whole, found = learners[0]
+    for other, errors in learners[1:]:
+        for one, two in zip(whole.parameters, other.parameters, strict=True):
+            torch.testing.assert_close(one, two, atol=2e-4, rtol=1e-3)
+        assert np.allclose(found.errors, errors.errors, atol=1e-3)
+
+
+def test_the_target_network_changes_only_every_so_many_updates() -> None:
+    learner = Learner(q_network_spec(REPLAY, 6), REPLAY, CPU)
+    assert learner.target is not None
+    seen = []
+    for _ in range(6):
+        learner.learn(samples(REPLAY), 1e-3)
+        same = [torch.equal(*pair) for pair in zip(learner.parameters, learner.target.parameters(), strict=True)]
+        seen.append(all(same))
+    assert seen == [False, False, True, False, False, True]
+
+
+def test_a_loss_that_is_not_finite_is_told() -> None:
+    learner = Learner(q_network_spec(FAST, 6), FAST, CPU)
+    before = learner.network.state_dict()["head.advantage.0.weight"].clone()
+    with pytest.raises(DivergedError, match="loss became inf at update 1"):
+        learner.learn(samples(FAST, scale=1e30), 1e-3)
+    assert torch.equal(before, learner.network.state_dict()["head.advantage.0.weight"])
+
+
+def test_networks_are_put_together_as_the_switches_say() -> None:
+    spec = q_network_spec(PRESETS["fast"], 6)
+    assert sum(isinstance(block, Norm) for block in spec.trunk) == 4
+    nature = q_network_spec(PRESETS["dqn-2015"], 6)
+    assert not any(isinstance(block, Norm) for block in nature.trunk) and nature.head.hidden == 0
+    rainbow = q_network_spec(PRESETS["rainbow"], 6)
+    assert rainbow.head.hidden == 512 and not any(isinstance(block, Linear) for block in rainbow.trunk)
+    assert rainbow.head.dueling and rainbow.head.noisy and rainbow.head.distribution == "categorical"
+    q_network_spec(replace(PRESETS["fast"], network="impala"), 18).build()
+
+
+def test_schedules() -> None:
+    config = replace(PRESETS["dqn-2015"], warmup=100, epsilon_steps=1000, epsilon=0.1)
+    assert [epsilon_at(config, steps) for steps in (0, 100, 600, 1100, 9999)] == pytest.approx([1, 1, 0.55, 0.1, 0.1])
+    assert epsilon_at(replace(config, noisy=True), 600) == 0.0
+    config = replace(config, learning_rate=1.0, learning_rate_warmup=4, final_learning_rate=0.5)
+    rates = [learning_rate_at(config, updates, progress) for updates, progress in ((0, 0), (1, 0), (9, 0), (9, 1))]
+    assert rates == pytest.approx([0.25, 0.5, 1.0, 0.5])
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+
+
+def weights(training: Training) -> dict[str, Any]:
+    arrays, state = training.get_state()
+    return {**{name: array.copy() for name, array in arrays.items()}, **state}
+
+
+def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
+    return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_a_restored_training_goes_on_bit_for_bit(name: str) -> None:
+    """Also with another number of processes for the games."""
+    config = COMPOSITIONS[name]
+    ours, theirs = (AtariEnvs("pong", 2, "nature", processes) for processes in (0, 1))
+    try:
+        training = Training(config, ours, CPU)
+        rounds = training.rounds()
+        for done in rounds:
+            if done.steps == 96:
+                break
+        arrays, state = training.get_state()
+        other = Training(config, theirs, CPU)
+        other.set_state({name: array.copy() for name, array in arrays.items()}, state)
+        rest, other_rest = list(rounds), list(other.rounds())
+        assert rest and rest[-1].learnt
+        assert [done.steps for done in rest] == [done.steps for done in other_rest]
+        assert [found.loss for done in rest for found in done.learnt] == [
+            found.loss for done in other_rest for found in done.learnt
+        ]
+        assert same(weights(training), weights(other))
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def test_the_actor_plays_what_its_network_and_its_generator_say() -> None:
+    config = replace(FAST, epsilon=0.0)
+    envs, again = AtariEnvs("pong", 2), AtariEnvs("pong", 2)
+    network = q_network_spec(config, envs.num_actions).build()
+    actor = Actor(config, envs, network, CPU)
+    played = actor.play(8, lambda steps: 0.0)
+    frames = again.reset(config.seed)
+    for step in range(8):
+        q = q_values(actor.network, frames, CPU)
+        assert np.array_equal(played.rollout.frames[step], frames[:, -1])
+        assert np.array_equal(played.rollout.actions[step], q.argmax(1))
+        assert np.array_equal(played.rollout.values[step], q.max(1))
+        frames = again.step(q.argmax(1)).frames
+    assert np.array_equal(played.rollout.values[8], q_values(actor.network, frames, CPU).max(1))
+    assert played.rollout.first.sum() == 2 and actor.steps == 16
+    other = actor.play(8, lambda steps: 1.0)
+    assert len(np.unique(other.rollout.actions)) > 2
+
+
+def test_noise_explores_in_acting_and_is_off_in_evaluation() -> None:
+    config = replace(RAINBOW, warmup=0)
+    envs = AtariEnvs("pong", 2)
+    network = q_network_spec(config, envs.num_actions).build()
+    actor = Actor(config, envs, network, CPU)
+    frames = envs.reset(0)
+    assert not np.array_equal(q_values(actor.network, frames, CPU), q_values(actor.network, frames, CPU))
+    actor.network.eval()
+    assert np.array_equal(q_values(actor.network, frames, CPU), q_values(actor.network, frames, CPU))
+    assert any(isinstance(module, NoisyLinear) for module in actor.network.modules())
+
+
+def test_an_evaluation_is_one_whole_game_a_place_and_repeats() -> None:
+    config = replace(FAST)
+    envs = AtariEnvs("breakout", 2)
+    network = q_network_spec(config, envs.num_actions).build()
+    results = evaluate(network, envs, 5, 0.5, CPU)
+    assert [result.place for result in results] == [0, 1]
+    assert evaluate(network, envs, 5, 0.5, CPU) == results
+    assert evaluate(network, envs, 6, 0.5, CPU) != results

@@ -15,5 +15,9 @@ for _environment_id, _game_name in ENVIRONMENTS.items():
         kwargs={"game": _game_name},
     )
 
+# Go with size and komi as arguments: gymnasium.make("playfield/Go-v0", size=9, komi=7).
+gymnasium.register(
+    "playfield/Go-v0", entry_point="games.go_env:go_env", vector_entry_point="games.go_env:go_vector_env"
+)
 # Atari games by name: gymnasium.make("playfield/Atari-v0", game="pong", protocol="nature").
 gymnasium.register("playfield/Atari-v0", entry_point="games.atari_env:AtariEnv")

@@ -1,4 +1,4 @@
-"""One Gymnasium environment for every board game: playfield/Checkers-v0, playfield/ConnectFour-v0.
+"""One Gymnasium environment for every board game: playfield/Checkers-v0, playfield/ConnectFour-v0, playfield/Go-v0.
 
 Gymnasium 1 loads no plugins: `import games` before `gymnasium.make("playfield/Checkers-v0")`, or let make do it:
 `gymnasium.make("games:playfield/Checkers-v0")`.
@@ -22,7 +22,19 @@ import numpy as np
 from games.catalogue import find_game
 from games.compiled import count_bits, lowest_bit, njit
 from games.render import ansi_board, board_cells, has_picture, rgb_board
-from games.rules import Game, GameError, State, States, apply, legal_mask, mask_to_bools, observe, returns, to_play
+from games.rules import (
+    Game,
+    GameError,
+    State,
+    States,
+    apply,
+    is_cut,
+    legal_mask,
+    mask_to_bools,
+    observe,
+    returns,
+    to_play,
+)
 
 Array = np.ndarray[Any, Any]
 Side = Literal[0, 1, "random"]
@@ -54,7 +66,7 @@ def check_settings(game: Game, side: Side, max_plies: int, illegal: Illegal, ren
         raise GameError(f"max_plies {max_plies}: a number of turns, or 0 for no limit")
     if illegal not in ("lose", "raise"):
         raise GameError(f"illegal {illegal!r}: allowed are 'lose' and 'raise'")
-    modes = ("ansi", "rgb_array") if has_picture(game.name) else ("ansi",)
+    modes = ("ansi", "rgb_array") if has_picture(game) else ("ansi",)
     if render_mode is not None and render_mode not in modes:
         raise GameError(f"render_mode {render_mode!r}: allowed for {game.name} are {' and '.join(modes)}")
 
@@ -107,7 +119,8 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
         `new_game`, which its maker closes. GameError when it plays an illegal action.
     side: whom the learner plays against an opponent: 0 moves first; "random" draws at each reset.
     rules: a rule set of the game, by default its first.
-    max_plies: truncated after the first step at whose end so many turns are over, both players' counted; 0 never.
+    max_plies: truncated after the first step at whose end so many turns are over, both players' counted; 0 never. A
+        move limit of the rules themselves (Go's) truncates, too.
     illegal: "lose" ends the game with reward -1, the position unchanged and `info["illegal"]` saying what was legal;
         "raise" raises GameError instead. What is no action at all (a number out of range, not a number) always raises.
 
@@ -195,12 +208,12 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
         viewpoint = self._to_play if self._opponent is None else self._side
         self._play(action)
         self._answer()
-        terminated = self._is_done
+        terminated = self._is_done and not is_cut(self._states[0])
         reward = 0.0
         if terminated:
             outcome = returns(self._states[0])
             reward = outcome if viewpoint == 0 else 0.0 - outcome
-        truncated = not terminated and 0 < self._max_plies <= self._plies
+        truncated = not terminated and (self._is_done or 0 < self._max_plies <= self._plies)
         self._is_done = terminated or truncated
         return self._observation(), reward, terminated, truncated, self._info()
 

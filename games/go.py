@@ -203,6 +203,11 @@ def is_quiet(state):
     return True
 
 
+@njit
+def is_cut(state):
+    return state.passes < 2
+
+
 # --- what programs ask of Go beyond the contract ----------------------------------------------------------------------
 
 

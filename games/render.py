@@ -1,20 +1,23 @@
 """Boards as text and as pictures, in plain numpy: what `render` of the environments returns.
 
 Cells are [rows, columns] as a person looks at the board, row 0 at the top: checkers with Black above, square 1 in row 0
-and White's first row below; Connect Four with the cells that fill last above. Pictures are uint8 [height, width, 3].
+and White's first row below; Connect Four with the cells that fill last above; Go with its action 0 in the upper left
+corner. Pictures are uint8 [height, width, 3].
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 
-from games import checkers, connect_four
-from games.rules import GameError, State, game_of, is_over, returns, to_play
+from games import checkers, connect_four, go
+from games.notation import COLUMN_LETTERS
+from games.rules import Game, GameError, State, game_of, is_over, returns, to_play
 
 Cells = np.ndarray[Any, np.dtype[np.int8]]
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
@@ -32,15 +35,15 @@ def board_cells(state: State) -> Cells:
 
     GameError for a game whose board this module does not know.
     """
-    name = game_of(state).name
-    if name not in _CELLS:
-        raise GameError(f"no drawing of a {name} board; there are: {', '.join(_CELLS)}")
-    return _CELLS[name](state)
+    family = game_of(state).family
+    if family not in _CELLS:
+        raise GameError(f"no drawing of a {family} board; there are: {', '.join(_CELLS)}")
+    return _CELLS[family](state)
 
 
-def has_picture(game_name: str) -> bool:
+def has_picture(game: Game) -> bool:
     """Say whether this module draws a game's board."""
-    return game_name in _CELLS
+    return game.family in _CELLS
 
 
 def _checkers_cells(state: State) -> Cells:
@@ -64,7 +67,18 @@ def _connect_four_cells(state: State) -> Cells:
     return cells
 
 
-_CELLS: dict[str, Callable[[State], Cells]] = {"checkers": _checkers_cells, "connect_four": _connect_four_cells}
+def _go_cells(state: State) -> Cells:
+    rows, columns = int(state.rows), int(state.columns)
+    pieces = (EMPTY, PIECE, -PIECE)
+    cells = [pieces[go.stone_at(state, point)] for point in range(rows * columns)]
+    return np.array(cells, np.int8).reshape(rows, columns)
+
+
+_CELLS: dict[str, Callable[[State], Cells]] = {
+    "checkers": _checkers_cells,
+    "connect_four": _connect_four_cells,
+    "go": _go_cells,
+}
 
 
 # --- text -----------------------------------------------------------------------------------------------------------
@@ -75,13 +89,11 @@ def ansi_board(state: State) -> str:
 
     A game without a drawing shows its record, one field a line.
     """
-    name = game_of(state).name
-    if name == "checkers":
-        return _checkers_text(state)
-    if name == "connect_four":
-        return _connect_four_text(state)
+    family = game_of(state).family
+    if family in _TEXTS:
+        return _TEXTS[family](state)
     fields = [f"{field} {state[field]}" for field in state.dtype.names]
-    return "\n".join([f"{name}: {_situation(state, ('player 0', 'player 1'))}", *fields])
+    return "\n".join([f"{family}: {_situation(state, ('player 0', 'player 1'))}", *fields])
 
 
 def _checkers_text(state: State) -> str:
@@ -104,6 +116,54 @@ def _connect_four_text(state: State) -> str:
     return "\n".join([*lines, "1 2 3 4 5 6 7", _situation(state, ("X", "O"))])
 
 
+def _go_text(state: State) -> str:
+    """X is Black, O White, + a star point; columns have letters without I, rows numbers from below."""
+    letters = {EMPTY: ".", PIECE: "X", -PIECE: "O"}
+    cells = _go_cells(state)
+    rows, columns = cells.shape
+    stars = star_points(rows, columns)
+    last = int(state.last_moves[0])
+    header = "   " + " ".join(COLUMN_LETTERS[:columns])
+    lines = [header]
+    for row in range(rows):
+        marks = []
+        for column in range(columns):
+            mark = letters[int(cells[row, column])]
+            marks.append("+" if mark == "." and (row, column) in stars else mark)
+        line = " " + " ".join(marks) + " "
+        if last // columns == row:  # a pass stands below the last row
+            place = 2 * (last % columns)
+            line = f"{line[:place]}({line[place + 1]}){line[place + 3 :]}"
+        lines.append(f"{rows - row:2}{line}{rows - row}")
+    lines += [header, _situation(state, ("Black (X)", "White (O)"))]
+    if is_over(state):
+        lines[-1] += f"; Black's area less White's and the komi: {go.area_score(state):+g}"
+    if state.captured.any():
+        lines.append(f"stones lost: Black {state.captured[0]}, White {state.captured[1]}")
+    return "\n".join(lines)
+
+
+def star_points(rows: int, columns: int) -> set[tuple[int, int]]:
+    """Return where a Go board has its marks."""
+
+    def lines(length: int) -> list[int]:
+        edge = 2 if length < 13 else 3
+        middle = [length // 2] if length % 2 and length >= 9 else []
+        return [edge, *middle, length - 1 - edge] if length >= 7 else []
+
+    points = set(product(lines(rows), lines(columns)))
+    if min(rows, columns) < 15:  # only the corners and the middle
+        points = {(row, column) for row, column in points if (row == rows // 2) == (column == columns // 2)}
+    return points
+
+
+_TEXTS: dict[str, Callable[[State], str]] = {
+    "checkers": _checkers_text,
+    "connect_four": _connect_four_text,
+    "go": _go_text,
+}
+
+
 def _situation(state: State, players: tuple[str, str]) -> str:
     """Say who moves, or how the game ended."""
     if not is_over(state):
@@ -121,6 +181,8 @@ LIGHT_SQUARE, DARK_SQUARE, NUMBER = (236, 221, 189), (97, 134, 92), (205, 219, 1
 PANEL, PANEL_EDGE, HOLE = (38, 84, 168), (24, 58, 124), (232, 236, 243)
 SQUARE_GLOW, RING_GLOW = (250, 214, 74), (255, 255, 255)  # cells that are lit up
 GOLD = (226, 178, 66)
+WOOD, LINE, POINT_GLOW = (220, 179, 92), (58, 42, 24), (214, 58, 50)
+GO_STONES = {1: ((28, 28, 31), (112, 112, 120)), -1: ((222, 219, 212), (255, 255, 252))}  # body, and where light falls
 # Body, rim and groove of player 0's and player 1's pieces.
 CHECKERS_PIECES = {
     1: ((48, 45, 46), (92, 87, 88), (28, 26, 27)),
@@ -140,28 +202,27 @@ def rgb_board(state: State, size: int = DEFAULT_SIZE, highlight: np.ndarray[Any,
     if size < MIN_SIZE:
         raise GameError(f"a board {size} pixels wide cannot be seen; at least {MIN_SIZE}")
     cells = board_cells(state)
-    is_checkers = game_of(state).name == "checkers"
-    empty_board, tile, margin = _checkers_board(size) if is_checkers else _connect_four_board(size)
-    palette = CHECKERS_PIECES if is_checkers else CONNECT_FOUR_PIECES
+    look = _LOOKS[game_of(state).family]
+    empty_board, tile, margin = look.board(size, *cells.shape)
     picture = empty_board.copy()
     lit = np.zeros(cells.shape, bool) if highlight is None else highlight
     for row, column in np.argwhere((cells != EMPTY) | lit):
         window = picture[margin + row * tile :, margin + column * tile :][:tile, :tile]
         canvas = window.astype(np.float32)
         code = int(cells[row, column])
-        if lit[row, column] and is_checkers:
-            canvas += 0.45 * (np.asarray(SQUARE_GLOW, np.float32) - canvas)
-        elif lit[row, column]:
-            _paint(canvas, RING_GLOW, _disc(tile, 0.48) - _disc(tile, 0.42))
+        if lit[row, column] and not look.marks_pieces:
+            look.light(canvas)
         if code != EMPTY:
-            colours, coverage = _piece(tile, palette[int(np.sign(code))], abs(code) == KING)
+            colours, coverage = look.piece(tile, code)
             canvas += (colours - canvas) * coverage
+        if lit[row, column] and look.marks_pieces:
+            look.light(canvas)
         window[:] = np.rint(canvas)
     return picture
 
 
 @lru_cache(maxsize=8)
-def _checkers_board(size: int) -> tuple[Picture, int, int]:
+def _checkers_board(size: int, _rows: int, _columns: int) -> tuple[Picture, int, int]:
     """Return an empty board in its frame, the pixels of a square's side and of the frame's width."""
     tile = int(size * 0.93) // 8
     margin = (size - 8 * tile) // 2
@@ -179,7 +240,7 @@ def _checkers_board(size: int) -> tuple[Picture, int, int]:
 
 
 @lru_cache(maxsize=8)
-def _connect_four_board(size: int) -> tuple[Picture, int, int]:
+def _connect_four_board(size: int, _rows: int, _columns: int) -> tuple[Picture, int, int]:
     """Return an empty board, the pixels of a cell's side and of the rim's width."""
     tile = int(size * 0.94) // 7
     margin = (size - 7 * tile) // 2
@@ -194,6 +255,42 @@ def _connect_four_board(size: int) -> tuple[Picture, int, int]:
             _paint(window, PANEL_EDGE, _disc(tile, 0.46))
             _paint(window, HOLE, _disc(tile, 0.42))
     return np.rint(picture).astype(np.uint8), tile, margin
+
+
+@lru_cache(maxsize=8)
+def _go_board(size: int, rows: int, columns: int) -> tuple[Picture, int, int]:
+    """Return an empty board, the pixels between two lines and of the rim's width."""
+    tile = int(size * 0.96) // columns
+    margin = (size - columns * tile) // 2
+    picture = np.empty((rows * tile + 2 * margin, size, 3), np.float32)
+    picture[:] = WOOD
+    half, thickness = tile // 2, max(1, tile // 30)
+    first, last_row, last_column = (
+        margin + half,
+        margin + half + (rows - 1) * tile,
+        margin + half + (columns - 1) * tile,
+    )
+    for row in range(rows):
+        picture[first + row * tile :, first : last_column + thickness][:thickness] = LINE
+    for column in range(columns):
+        picture[first : last_row + thickness, first + column * tile :][:, :thickness] = LINE
+    for row, column in star_points(rows, columns):
+        window = picture[margin + row * tile :, margin + column * tile :][:tile, :tile]
+        _paint(window, LINE, _disc(tile, max(0.09, 1.5 / tile)))
+    return np.rint(picture).astype(np.uint8), tile, margin
+
+
+@lru_cache(maxsize=8)
+def _stone(tile: int, code: int) -> tuple[Floats, Floats]:
+    """Return a Go stone's colours [tile, tile, 3] and its coverage [tile, tile, 1], shadow included."""
+    body, shine = GO_STONES[code]
+    x, y = _pixels(tile)
+    light = np.clip(1 - 2.2 * np.hypot(x - 0.36, y - 0.33), 0, 1)[:, :, None]
+    disc = _disc(tile, 0.47)[:, :, None]
+    shadow = 0.3 * _disc(tile, 0.47, offset=0.03)[:, :, None]
+    coverage = disc + shadow * (1 - disc)
+    colours = np.asarray(body, np.float32) + (np.asarray(shine, np.float32) - np.asarray(body, np.float32)) * light
+    return colours * disc / np.maximum(coverage, 1e-9), coverage
 
 
 @lru_cache(maxsize=64)
@@ -252,6 +349,47 @@ def _polygon(tile: int, corners: tuple[tuple[float, float], ...], offset: float 
         inside ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0 if y1 != y0 else 1.0))
     shares: Floats = inside.reshape(tile, SAMPLES, tile, SAMPLES).mean(axis=(1, 3))
     return shares
+
+
+def _glow(canvas: Floats) -> None:
+    """Light up a square of checkers."""
+    canvas += 0.45 * (np.asarray(SQUARE_GLOW, np.float32) - canvas)
+
+
+def _ring(canvas: Floats) -> None:
+    """Light up a cell of Connect Four."""
+    tile = len(canvas)
+    _paint(canvas, RING_GLOW, _disc(tile, 0.48) - _disc(tile, 0.42))
+
+
+def _dot(canvas: Floats) -> None:
+    """Light up a point of Go."""
+    _paint(canvas, POINT_GLOW, _disc(len(canvas), 0.16))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How the pictures of one game are made."""
+
+    board: Callable[[int, int, int], tuple[Picture, int, int]]  # size, rows, columns -> empty board, tile, margin
+    piece: Callable[[int, int], tuple[Floats, Floats]]  # tile, code -> colours, coverage
+    light: Callable[[Floats], None]  # canvas [tile, tile, 3] of a cell
+    marks_pieces: bool = False  # a lit cell's light is above its piece
+
+
+def _checkers_piece(tile: int, code: int) -> tuple[Floats, Floats]:
+    return _piece(tile, CHECKERS_PIECES[int(np.sign(code))], abs(code) == KING)
+
+
+def _connect_four_piece(tile: int, code: int) -> tuple[Floats, Floats]:
+    return _piece(tile, CONNECT_FOUR_PIECES[code], crowned=False)
+
+
+_LOOKS = {
+    "checkers": _Look(_checkers_board, _checkers_piece, _glow),
+    "connect_four": _Look(_connect_four_board, _connect_four_piece, _ring),
+    "go": _Look(_go_board, _stone, _dot, marks_pieces=True),
+}
 
 
 # Digits as strokes through points of a 2 x 4 grid, x from the left, y from the top.

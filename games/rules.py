@@ -78,15 +78,29 @@ def is_quiet(state: State) -> bool:
     return bool(_functions(state)["is_quiet"](state))
 
 
+# And one that environments ask for.
+
+
+def is_cut(state: State) -> bool:
+    """Say whether a move limit has ended the game, not its rules proper; precondition: it is over."""
+    return bool(_functions(state)["is_cut"](state))
+
+
+@njit
+def never_cut(state):
+    """Be `is_cut` of a game without a move limit."""
+    return False
+
+
 CONTRACT: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (init, apply, legal_mask, is_over, returns, to_play, observe, hash_key, is_quiet)
+    for function in (init, apply, legal_mask, is_over, returns, to_play, observe, hash_key, is_quiet, is_cut)
 }
 
 
 def contract_functions(namespace: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
-    """Return a game module's functions of the contract, by name, out of its globals()."""
-    return {name: namespace[name] for name in CONTRACT if name in namespace}
+    """Return a game module's functions of the contract, by name, out of its globals(); a game may lack `is_cut`."""
+    return {"is_cut": never_cut, **{name: namespace[name] for name in CONTRACT if name in namespace}}
 
 
 # --- the table of games ---------------------------------------------------------------------------------------------
@@ -180,7 +194,7 @@ def _declare_overloads() -> None:
     def of_state(name: str) -> Callable[..., Any]:
         return lambda state: _implementation(state, name)
 
-    for name in ("init", "is_over", "returns", "to_play", "hash_key", "is_quiet"):
+    for name in ("init", "is_over", "returns", "to_play", "hash_key", "is_quiet", "is_cut"):
         overload(CONTRACT[name])(of_state(name))
     overload(apply)(lambda state, action: _implementation(state, "apply"))
     overload(legal_mask)(lambda state, mask: _implementation(state, "legal_mask"))

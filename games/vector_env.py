@@ -27,7 +27,7 @@ from games.board_env import (
 from games.catalogue import find_game
 from games.compiled import njit
 from games.render import ansi_board, rgb_board
-from games.rules import Game, GameError, States, apply, legal_mask, mask_to_bools, observe, returns, to_play
+from games.rules import Game, GameError, States, apply, is_cut, legal_mask, mask_to_bools, observe, returns, to_play
 
 RANDOM_SIDE = 2
 
@@ -140,12 +140,13 @@ def step_games(settings, batch, actions, is_legal, view, final_view, rewards, te
             viewpoint = batch.sides[i] if settings.has_opponent else to_play(state)
             play(batch, i, actions[i])
             answer(settings, batch, i)
-            terminated[i] = is_empty(mask)
+            is_done = is_empty(mask)
+            terminated[i] = is_done and not is_cut(state)
             if terminated[i]:
                 outcome = returns(state)
                 rewards[i] = outcome if viewpoint == 0 else np.float32(0.0) - outcome
             else:
-                truncated[i] = 0 < settings.max_plies <= batch.plies[i]
+                truncated[i] = is_done or 0 < settings.max_plies <= batch.plies[i]
         else:
             rewards[i] = np.float32(-1.0)
             terminated[i] = True

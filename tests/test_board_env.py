@@ -17,12 +17,13 @@ from games import ENVIRONMENTS
 from games.board_env import BoardEnv, draw, draw_action
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
+from games.go import game as go_game
 from games.rules import GameError, game_of, observe, returns, to_play
 from games.vector_env import BoardVectorEnv
 from tests.tic_tac_toe import TIC_TAC_TOE
 
 ROOT = Path(__file__).resolve().parent.parent
-GAMES = [CHECKERS, CONNECT_FOUR, TIC_TAC_TOE]
+GAMES = [CHECKERS, CONNECT_FOUR, go_game(3, 2, komi=1.5), TIC_TAC_TOE]
 each_game = pytest.mark.parametrize("game", GAMES, ids=lambda game: game.name)
 SETTINGS = [{}, {"opponent": "random"}, {"opponent": "random", "side": "random", "max_plies": 7}]
 each_setting = pytest.mark.parametrize("settings", SETTINGS, ids=["self-play", "opponent", "opponent-any-side-cut"])
@@ -52,7 +53,7 @@ def refuse(state):
 # --- Gymnasium's own demands ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("environment_id", ENVIRONMENTS)
+@pytest.mark.parametrize("environment_id", [*ENVIRONMENTS, "playfield/Go-v0"])
 @each_setting
 def test_passes_check_env_without_a_warning(environment_id, settings):
     env = gymnasium.make(environment_id, **settings)
@@ -173,6 +174,46 @@ def test_the_number_of_turns_limits_a_game():
     assert truncated and not terminated and reward == 0 and info["action_mask"].any()
     with pytest.raises(GameError, match="reset"):
         env.step(0)
+
+
+def test_the_rules_own_move_limit_truncates():
+    start = go_game(9).new(1)[0]
+    start.move_limit = 3
+    env = BoardEnv("go-9x9")
+    vector = BoardVectorEnv("go-9x9", 2)
+    vector.reset(seed=0)
+    vector._settings.start["move_limit"] = vector._batch.states["move_limit"] = 3
+    env.reset(options={"state": start})
+    for action in (40, 41):
+        assert env.step(action)[2:4] == (False, False)
+        vector.step(np.full(2, action))
+    _, reward, terminated, truncated, info = env.step(42)
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert not info["action_mask"].any()
+    with pytest.raises(GameError, match="reset"):
+        env.step(43)
+    _, rewards, terminations, truncations, infos = vector.step(np.array([42, 81]))
+    assert (rewards.tolist(), terminations.tolist(), truncations.tolist()) == ([0, 0], [False] * 2, [True] * 2)
+    assert infos["_final_obs"].all()
+    env.reset(options={"state": start})
+    env.step(81)
+    _, reward, terminated, truncated, _ = env.step(81)  # White is ahead by the komi
+    assert (reward, terminated, truncated) == (1.0, True, False)
+
+
+def test_go_of_any_size():
+    env = gymnasium.make("playfield/Go-v0", size=9, komi=6.5, rules="tromp-taylor")
+    env.reset(seed=0)
+    state = env.unwrapped.state
+    assert (state.rows, state.columns, state.komi2, state.suicide) == (9, 9, 13, 1)
+    assert env.observation_space.shape == go_game(9).planes_shape and env.action_space.n == 82
+    assert gymnasium.make("playfield/Go-v0").action_space.n == 362
+    vector = gymnasium.make_vec("playfield/Go-v0", num_envs=3, size=(3, 5), komi=0, opponent="random")
+    observations, info = vector.reset(seed=0)
+    assert observations.shape == (3, *go_game(3, 5).planes_shape) and info["action_mask"].shape == (3, 16)
+    for size, message in (("9", "size '9': a number of lines, or"), ((9, 9, 9), "size"), (20, "a Go board of 20x20")):
+        with pytest.raises(GameError, match=message):
+            gymnasium.make("playfield/Go-v0", size=size)
 
 
 def test_a_game_that_ends_at_the_limit_is_terminated():

@@ -8,7 +8,16 @@ import pytest
 from games.board_env import BoardEnv
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
-from games.render import CHECKERS_PIECES, CONNECT_FOUR_PIECES, ansi_board, board_cells, rgb_board
+from games.go import game as go_game
+from games.render import (
+    CHECKERS_PIECES,
+    CONNECT_FOUR_PIECES,
+    GO_STONES,
+    ansi_board,
+    board_cells,
+    rgb_board,
+    star_points,
+)
 from games.rules import GameError, apply
 from tests.tic_tac_toe import TIC_TAC_TOE
 
@@ -89,18 +98,48 @@ O to move
     assert ansi_board(played(CONNECT_FOUR, [0, 1, 0, 1, 0, 1, 0])).splitlines()[-1] == "X has won"
 
 
+def test_go():
+    state = played(go_game(7, 9), [62, 0, 1, 20, 9])  # Black takes the corner
+    expected = """
+   A B C D E F G H J
+ 7 . X . . . . . . . 7
+ 6(X). . . . . . . . 6
+ 5 . . O . . . + . . 5
+ 4 . . . . . . . . . 4
+ 3 . . + . . . + . . 3
+ 2 . . . . . . . . . 2
+ 1 . . . . . . . . X 1
+   A B C D E F G H J
+White (O) to move
+stones lost: Black 0, White 1
+"""
+    assert ansi_board(state).splitlines() == lines(expected)
+    apply(state, 63)
+    apply(state, 63)
+    assert ansi_board(state).splitlines()[2] == " 6 X . . . . . . . . 6"  # a pass is nowhere
+    assert ansi_board(state).splitlines()[-2] == "White (O) has won; Black's area less White's and the komi: -4.5"
+
+
+def test_the_marks_of_go_boards():
+    assert star_points(5, 5) == set()
+    assert star_points(9, 9) == {(2, 2), (2, 6), (4, 4), (6, 2), (6, 6)}
+    assert star_points(13, 13) == {(3, 3), (3, 9), (6, 6), (9, 3), (9, 9)}
+    assert star_points(19, 19) == {(row, column) for row in (3, 9, 15) for column in (3, 9, 15)}
+    assert star_points(8, 8) == {(2, 2), (2, 5), (5, 2), (5, 5)}
+
+
 def test_a_game_without_a_drawing_shows_its_record():
     text = ansi_board(played(TIC_TAC_TOE, [4, 0]))
     assert text.splitlines()[:4] == ["tic_tac_toe: player 0 to move", "crosses 16", "noughts 1", "misere 0"]
     for draw_board in (board_cells, rgb_board):
-        with pytest.raises(GameError, match="no drawing of a tic_tac_toe board; there are: checkers, connect_four"):
+        with pytest.raises(GameError, match="no drawing of a tic_tac_toe board; there are: checkers, connect_four, go"):
             draw_board(TIC_TAC_TOE.new(1)[0])
 
 
 # --- cells ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("game", [CHECKERS, CONNECT_FOUR], ids=lambda game: game.name)
+@pytest.mark.parametrize("game", [CHECKERS, CONNECT_FOUR, go_game(4, 3)], ids=lambda game: game.name)
 def test_cells_are_where_the_observation_has_them(game):
     """The planes, which are tested against a naive reference, show the same pieces in the same places."""
     env = BoardEnv(game)
@@ -118,7 +157,10 @@ def test_cells_are_where_the_observation_has_them(game):
             cells = board_cells(env.state)
             assert cells.dtype == np.int8 and np.array_equal(cells, expected)
             seen |= set(cells.flat)
-            planes, _, done, _, info = env.step(int(generator.choice(np.flatnonzero(info["action_mask"]))))
+            planes, _, terminated, truncated, info = env.step(
+                int(generator.choice(np.flatnonzero(info["action_mask"])))
+            )
+            done = terminated or truncated
     assert seen == ({-2, -1, 0, 1, 2} if game is CHECKERS else {-1, 0, 1})
 
 
@@ -149,6 +191,23 @@ def test_every_piece_of_a_picture_has_its_players_colour(size):
             colour = body_colour(picture, cells, row, column, tile, margin)
             body = palette[int(np.sign(cells[row, column]))][0]
             assert np.abs(colour - body).max() < 60, (row, column, colour)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (5, 8), (19, 19)])
+@pytest.mark.parametrize("size", [64, 333])
+def test_a_picture_of_go_has_its_stones_and_the_lit_point(rows, columns, size):
+    state = played(go_game(rows, columns), [0, rows * columns - 1][: rows * columns - 1])
+    picture, cells = rgb_board(state, size), board_cells(state)
+    tile = int(size * 0.96) // columns
+    margin = (size - columns * tile) // 2
+    assert picture.shape == (rows * tile + 2 * margin, size, 3)
+    for row, column in np.argwhere(cells):
+        centre = picture[margin + int((row + 0.62) * tile), margin + int((column + 0.62) * tile)].astype(int)
+        assert np.abs(centre - GO_STONES[int(cells[row, column])][0]).max() < 60
+    lit = np.zeros(cells.shape, bool)
+    lit[-1, -1] = True
+    changed = np.argwhere((rgb_board(state, size, highlight=lit) != picture).any(axis=2))
+    assert {tuple(cell) for cell in (changed - margin) // tile} == {(rows - 1, columns - 1)}
 
 
 def test_a_picture_shows_kings_and_the_last_move_and_nothing_else_changes():

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
-from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
+from agents.mcts.rollouts import by_rollouts, mixed
+from agents.mcts.root import halving_schedule
+from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch, from_planes, observe_batch
 from agents.mcts.tree import NO_NODE
 from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
+from games.endgame import Tables
+from games.endgame import solver as endgame_solver
 from games.pdn import parse_fen
 from games.rules import Game, States, apply, is_over, to_play
 from tests.mcts_reference import Node, ReferenceSearch, hashed_evaluator
@@ -63,14 +69,18 @@ def check_tree(search: TreeSearch, t: int = 0) -> None:
         node, incoming = nodes[n], edges[nodes[n]["edge"]]
         assert incoming["child"] == n and incoming["in_flight"] == 0
         assert node["first_edge"] == blocks
-        blocks += node["num_edges"]
+        blocks += int(node["num_edges"])
         if n:
             above = nodes[node["parent"]]
             assert above["first_edge"] <= node["edge"] < above["first_edge"] + above["num_opened"]
             assert node["parent"] < n
         opened = edges[node["first_edge"] : node["first_edge"] + node["num_opened"]]
         own = priors[node["first_edge"] : node["first_edge"] + node["num_edges"]]
-        assert incoming["visits"] == 1 + opened["visits"].sum()
+        is_solved = incoming["lower"] == incoming["upper"]
+        if is_solved and search.settings.gumbel_actions:  # it was given its visits without a look below
+            assert incoming["visits"] >= 1 + opened["visits"].sum()
+        else:
+            assert incoming["visits"] == 1 + opened["visits"].sum()
         if node["num_edges"]:
             assert math.isclose(own.sum(), 1.0, rel_tol=1e-5)
             assert own[node["num_opened"] :].max(initial=0.0) == own[node["num_opened"] :][:1].max(initial=0.0)
@@ -80,7 +90,7 @@ def check_tree(search: TreeSearch, t: int = 0) -> None:
             upper = 1 if node["num_opened"] < node["num_edges"] else upper
             assert sorted((sign * incoming["lower"], sign * incoming["upper"])) == [lower, upper]
         else:
-            assert incoming["visits"] == 1 and incoming["lower"] == incoming["upper"]
+            assert is_solved
     assert tree["num_edges"] == blocks
 
 
@@ -93,12 +103,12 @@ def test_trees_are_those_of_a_slow_search(game: Game) -> None:
     evaluate = hashed_evaluator(game)
     states = random_positions(game, 6, 40, seed=3)
     search = TreeSearch(game, evaluate, settings, seeds=range(len(states)))
-    search.search(states, TreeLimits(visits=300))
+    search.search(states, TreeLimits(visits=200))
     proven = 0
     for t, state in enumerate(states):
         check_tree(search, t)
         reference = ReferenceSearch(game, evaluate, settings, state)
-        reference.search(300)
+        reference.search(200)
         compare(search, t, 0, reference.root)
         proven += reference.root.lower == reference.root.upper
     assert proven or game is GO_4 or game is CHECKERS
@@ -157,3 +167,403 @@ def test_a_multi_jump_keeps_its_sign() -> None:
         edge = edges[nodes[n]["edge"]]
         assert edge["value_sum"] / edge["visits"] >= 0.79, "player 0 is winning everywhere"
     assert search.analysis().value == pytest.approx(0.8, abs=0.2)
+
+
+# --- what is solved ---------------------------------------------------------------------------------------------------
+
+
+def solve(states: States, visits: int, leaves: int = 1) -> TreeSearch:
+    """Search with random games until the outcome is proven, which it must be."""
+    game = GAMES_OF[states.dtype.names] if states.dtype.names in GAMES_OF else go.game_of_record(states)
+    search = TreeSearch(game, by_rollouts(game), SearchSettings(leaves=leaves))
+    search.search(states, TreeLimits(visits=visits))
+    if search._forest.trees["num_nodes"][0] < 3_000:
+        check_tree(search)
+    incoming = search._forest.edges[0][0]
+    assert incoming["lower"] == incoming["upper"], f"not solved by {search.root().visits.sum()} visits"
+    return search
+
+
+GAMES_OF = {game.dtype.names: game for game in (TIC_TAC_TOE, CONNECT_FOUR, CHECKERS)}
+
+
+@pytest.mark.parametrize("leaves", [1, 8])
+@pytest.mark.parametrize("rules", ["standard", "misere"])
+def test_tic_tac_toe_is_a_draw(rules: str, leaves: int) -> None:
+    states = TIC_TAC_TOE.new(1, rules)
+    search = solve(states, 60_000, leaves)
+    assert search.analysis().value == 0.0
+    if rules == "misere":
+        assert search.choose() == 4, "all but the centre lose"
+    line = search.analysis().principal_variation
+    for action in line:
+        apply(states[0], action)
+    assert len(line) == 9 and is_over(states[0]), "the proof goes on to the end"
+
+
+@pytest.mark.parametrize(
+    ("columns", "actions"),
+    [
+        ("4433", (1, 4)),  # three in a row with both ends free comes next
+        ("1212", (0,)),  # a third disc in a column
+        ("443322", (0, 4)),  # four in a row at once
+    ],
+)
+def test_wins_of_connect_four_are_proven(columns: str, actions: tuple[int, ...]) -> None:
+    states = CONNECT_FOUR.new(1)
+    for column in columns:
+        apply(states[0], int(column) - 1)
+    if columns == "1212":  # it is no win yet: the search must see that the block comes
+        search = TreeSearch(CONNECT_FOUR, by_rollouts(CONNECT_FOUR))
+        search.search(states, TreeLimits(visits=500))
+        assert search.root().lower[0] == -1
+        return
+    search = solve(states, 20_000, 8)
+    assert search.analysis().value == 1.0 and search.choose() in actions
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "komi", "value", "move"),
+    [
+        # What Black wins by on boards solved before: 1x2 0, 1x3 3, 1x4 4, 1x5 0 (van der Werf 2003); 2x2 1, 3x3 9.
+        (1, 2, 0.5, -1, None),
+        (1, 2, 0.0, 0, None),
+        (1, 2, -0.5, 1, None),
+        (1, 3, 2.5, 1, 1),
+        (1, 3, 3.0, 0, None),
+        (1, 4, 3.5, 1, None),
+        (1, 5, 0.5, -1, None),
+        (2, 2, 0.5, 1, None),
+        (2, 2, 1.0, 0, None),
+        (2, 2, 1.5, -1, None),
+        (3, 3, 8.5, 1, 4),  # by nine points, with the centre
+    ],
+)
+def test_small_boards_of_go_are_solved(rows: int, columns: int, komi: float, value: int, move: int | None) -> None:
+    states = go.game(rows, columns, komi).new(1)
+    search = solve(states, 100_000)
+    assert search.analysis().value == value
+    assert move is None or search.choose() == move
+
+
+def test_proofs_of_checkers_endings_agree_with_the_tables() -> None:
+    if numba.config.DISABLE_JIT:
+        pytest.skip("tables of hundreds of thousands of positions: numba is switched off")
+    tables = Tables(3, endgame_solver.solve(3))
+    states = CHECKERS.new(60)
+    states[:] = [state for state in endings(2_000) if 1 <= (tables.value(state) or (0, 0))[1] <= 7][: len(states)]
+    search = TreeSearch(CHECKERS, by_rollouts(CHECKERS), seeds=range(len(states)))
+    search.search(states, TreeLimits(visits=3_000))
+    proven = 0
+    for t, state in enumerate(states):
+        value, turns = tables.value(state) or (0, 0)
+        root = search.root(t)
+        if root.secured == root.upper.max():
+            proven += 1
+            assert root.value == value
+        else:
+            assert turns > 3, f"a win in {turns} turns was not proven"
+        assert root.value * value > 0.2
+    assert proven > 40
+
+
+def endings(count: int) -> Iterator[Any]:
+    """Yield random positions of up to three pieces, either side to move."""
+    generator = np.random.default_rng(5)
+    for state in CHECKERS.new(count):
+        squares = [1 << int(square) for square in generator.permutation(np.arange(4, 28))[:3]]
+        split = int(generator.integers(1, 3))
+        state.black, state.white = sum(squares[:split]), sum(squares[split:])
+        state.kings = sum(square for square in squares if generator.random() < 0.5)
+        state.to_play = int(generator.integers(2))
+        if not is_over(state):
+            yield state
+
+
+# --- many trees, many leaves ------------------------------------------------------------------------------------------
+
+
+@every_game
+@pytest.mark.parametrize(
+    "settings",
+    [SearchSettings(noise_fraction=0.25), SearchSettings(leaves=4), SearchSettings(gumbel_actions=4)],
+    ids=["noise", "leaves", "gumbel"],
+)
+def test_a_batch_of_trees_is_its_trees_alone(game: Game, settings: SearchSettings) -> None:
+    states = random_positions(game, 5, 12, seed=1)
+    evaluate, limits = hashed_evaluator(game), TreeLimits(visits=60)
+    together = TreeSearch(game, evaluate, settings, seeds=range(5))
+    together.search(states, limits)
+    for t in range(5):
+        alone = TreeSearch(game, evaluate, settings, seeds=[t])
+        alone.search(states[t : t + 1], limits)
+        assert found(alone) == found(together, t)
+        assert alone.analysis() == together.analysis(t)
+        check_tree(together, t)
+
+
+def test_equal_seeds_grow_equal_trees_and_others_do_not() -> None:
+    def grow(seed: int) -> tuple[Any, ...]:
+        search = TreeSearch(CHECKERS, hashed_evaluator(CHECKERS), SearchSettings(noise_fraction=0.5), seeds=[seed])
+        search.search(CHECKERS.new(1), TreeLimits(visits=80))
+        return (*found(search), [search.choose(temperature=1.0) for _ in range(20)])
+
+    assert grow(1) == grow(1)
+    assert grow(1) != grow(2)
+
+
+@every_game
+@pytest.mark.parametrize("leaves", [1, 3, 8])
+def test_visits_add_up_over_a_whole_game(game: Game, leaves: int) -> None:
+    """Trees are kept from move to move, moves of both players and multi-jumps included."""
+    states = game.new(1)
+    search = TreeSearch(game, hashed_evaluator(game), SearchSettings(leaves=leaves), seeds=[4])
+    kept = 0
+    for _ in range(30):
+        if is_over(states[0]):
+            break
+        search.begin(states)
+        before = int(search._forest.edges[0][0]["visits"]) if search._forest.trees["num_nodes"][0] else 0
+        kept += before > 1
+        search.search(states, TreeLimits(visits=70))
+        check_tree(search)
+        root = search.root()
+        assert root.visits.sum() == 70 or root.secured == root.upper.max()
+        apply(states[0], search.choose(temperature=1.0))
+    assert kept > 2
+
+
+def test_a_kept_tree_is_what_was_below_the_move() -> None:
+    states = CONNECT_FOUR.new(1)
+    search = TreeSearch(CONNECT_FOUR, hashed_evaluator(CONNECT_FOUR))
+    search.search(states, TreeLimits(visits=400))
+    action = search.choose()
+    line = search.principal_variation(0, action)
+    visits = search.root().visits[search.root().actions.tolist().index(action)]
+    apply(states[0], action)
+    search.begin(states)
+    check_tree(search)
+    assert search.root().visits.sum() == visits - 1
+    assert search.principal_variation(0, search.choose()) == line[1:]
+    unknown = random_positions(CONNECT_FOUR, 1, 30, seed=9)
+    search.begin(unknown)
+    assert search._forest.trees["num_nodes"][0] == 0
+
+
+def test_the_same_position_by_another_way_is_another() -> None:
+    """What a tree knows belongs to its history: superko and repetitions hang on it."""
+    search = TreeSearch(GO_4, hashed_evaluator(GO_4))
+    states = GO_4.new(1)
+    search.search(states, TreeLimits(visits=2_000))
+    for actions in ((0, 5, 10), (10, 5, 0)):
+        after = states.copy()
+        for action in actions:
+            apply(after[0], action)
+        node = search._find(0, after)
+        if node != NO_NODE:
+            path = []
+            while node:
+                path.append(int(search._forest.actions[0][search._forest.nodes[0][node]["edge"]]))
+                node = int(search._forest.nodes[0][node]["parent"])
+            assert tuple(path[::-1]) == actions
+
+
+def test_many_leaves_at_once_find_what_one_at_a_time_finds() -> None:
+    states = random_positions(CONNECT_FOUR, 12, 20, seed=2)
+    evaluate = hashed_evaluator(CONNECT_FOUR)
+    chosen = []
+    for leaves in (1, 8):
+        search = TreeSearch(CONNECT_FOUR, evaluate, SearchSettings(leaves=leaves), seeds=range(12))
+        search.search(states, TreeLimits(visits=600))
+        chosen.append([search.choose(t) for t in range(12)])
+    assert np.mean(np.equal(*chosen)) >= 0.75
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_limits_are_kept() -> None:
+    states = CONNECT_FOUR.new(2)
+    evaluate = by_rollouts(CONNECT_FOUR)
+    search = TreeSearch(CONNECT_FOUR, evaluate, SearchSettings(leaves=8), seeds=(0, 1))
+    search.search(states, TreeLimits(visits=100))
+    assert [search.root(t).visits.sum() for t in (0, 1)] == [100, 100]
+    search.search(states, TreeLimits(visits=100))
+    assert [search.root(t).visits.sum() for t in (0, 1)] == [100, 100], "nothing is left to do"
+    search.search(states, TreeLimits(nodes=500))
+    assert 480 <= search._forest.trees["num_nodes"].min() <= search._forest.trees["num_nodes"].max() <= 500
+    search.search(states, TreeLimits(seconds=0.05))
+    assert search.root().visits.sum() > 500
+    steps: list[int] = []
+
+    def stop_soon(search: TreeSearch) -> None:
+        steps.append(int(search.root().visits.sum()))
+        if len(steps) == 3:
+            search.stop()
+
+    search.clear()
+    search.search(states, TreeLimits(), stop_soon)
+    assert steps == [7, 15, 23], "the eighth leaf of the first step would be one of the seven"
+    search.search(states[:1], TreeLimits(visits=50))
+    assert [search.root(t).visits.sum() for t in (0, 1)] == [50, 23], "fewer positions than trees"
+
+
+# --- the root ---------------------------------------------------------------------------------------------------------
+
+
+def test_noise_is_mixed_into_new_roots_only() -> None:
+    states = CONNECT_FOUR.new(1)
+    priors = [1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]
+    clean = np.array(priors) / sum(priors)
+    settings = SearchSettings(noise_fraction=0.25, noise_alpha=7.0)
+    search = TreeSearch(CONNECT_FOUR, flat(priors), settings, seeds=[11])
+    search.search(states, TreeLimits(visits=50))
+    noise = np.random.default_rng(11).dirichlet(np.full(7, 1.0))
+    assert np.allclose(search.root().priors, 0.75 * clean + 0.25 * noise, atol=1e-6)
+    check_tree(search)
+    search.search(states, TreeLimits(visits=100))
+    assert np.allclose(search.root().priors, 0.75 * clean + 0.25 * noise, atol=1e-6), "mixed in twice"
+    apply(states[0], 3)
+    search.begin(states)
+    assert np.allclose(search.root().priors, clean, atol=1e-6), "below the root there is none"
+    search.search(states, TreeLimits(visits=100))
+    assert not np.allclose(search.root().priors, clean, atol=1e-3)
+
+
+def test_temperature_shapes_the_policy() -> None:
+    states = CONNECT_FOUR.new(1)
+    search = TreeSearch(CONNECT_FOUR, hashed_evaluator(CONNECT_FOUR))
+    search.search(states, TreeLimits(visits=200))
+    visits = search.root().visits
+    assert np.allclose(search.policy(0, 1.0), visits / visits.sum())
+    assert np.allclose(search.policy(0, 0.5), visits**2 / (visits**2).sum())
+    assert search.policy(0, 0.0).max() == 1.0 and visits[search.policy(0, 0.0).argmax()] == visits.max()
+    drawn = np.bincount([search.choose(0, 1.0) for _ in range(3000)], minlength=7) / 3000
+    assert np.abs(drawn - visits / visits.sum()).max() < 0.04
+
+
+def test_what_is_proven_lost_is_never_drawn() -> None:
+    states = CONNECT_FOUR.new(1)
+    for action in (3, 2, 3, 2, 3):
+        apply(states[0], action)  # all but column 3 lose at once
+    search = TreeSearch(CONNECT_FOUR, flat([1.0] * 7), SearchSettings(c_puct=5.0))
+    search.search(states, TreeLimits(visits=300))
+    assert (search.root().upper == -1).sum() >= 5
+    assert {search.choose(0, 5.0) for _ in range(100)} <= set(np.flatnonzero(search.root().upper > -1).tolist())
+
+
+# --- Gumbel (Danihelka et al. 2022) -----------------------------------------------------------------------------------
+
+
+def test_halving_shares_simulations_as_the_paper_does() -> None:
+    """Figure 1 of the paper: 200 simulations of 16 actions are 3, 6, 12 and 25 more for 16, 8, 4 and 2 actions."""
+    schedule = halving_schedule(16, 200)
+    sizes = np.bincount(schedule[:, 1])
+    phases = [int(size) for size in sizes if size]
+    assert phases[:4] == [48, 48, 48, 50]
+    assert np.bincount(schedule[:, 0])[:4].tolist() == [16, 16, 16, 8]
+    assert schedule[:194, 0].max() == 3 + 6 + 12 + 25 - 1
+    assert halving_schedule(1, 5).tolist() == [[0, 0], [1, 0], [2, 0], [3, 0], [4, 0]]
+    assert halving_schedule(4, 2)[:, 0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("leaves", [1, 8])
+def test_gumbel_plays_what_the_formulas_say(leaves: int) -> None:
+    """Five of seven columns considered, 40 simulations: replayed here with the values that the search found."""
+    states = CONNECT_FOUR.new(1)
+    settings = SearchSettings(gumbel_actions=5, leaves=leaves)
+    for seed in range(20):
+        search = TreeSearch(CONNECT_FOUR, hashed_evaluator(CONNECT_FOUR, 1.0), settings, seeds=[seed])
+        search.search(states, TreeLimits(visits=40))
+        check_tree(search)
+        root, logits = search.root(), np.log(search.root().priors)
+        gumbels = np.random.default_rng(seed).gumbel(size=7).astype(np.float32)
+        considered = np.sort(np.argsort(-(gumbels + logits))[:5])
+        assert np.flatnonzero(root.visits).tolist() == considered.tolist()
+        # Three phases: 5 actions get 2 visits each, the best 2 of them 6, and these 2 again 6 and what is left.
+        assert sorted(root.visits)[:5] == [0, 0, 2, 2, 2]
+        assert root.visits.sum() == 40
+        finalists = np.flatnonzero(root.visits == root.visits.max())
+        sigmas = (50 + root.visits.max()) * (1 + root.values) / 2
+        best = finalists[np.argmax((gumbels + logits + sigmas)[finalists])]
+        assert search.choose() == best and search.policy().max() == 1.0
+
+
+def test_gumbel_draws_from_the_prior_where_values_say_nothing() -> None:
+    """Without values the choice is argmax(g + logits), which is a draw from the softmax of the logits."""
+    priors = np.array([4.0, 1, 1, 2, 1, 1, 2])
+    count = 2000
+    search = TreeSearch(CONNECT_FOUR, flat(priors.tolist()), SearchSettings(gumbel_actions=4), seeds=range(count))
+    search.search(CONNECT_FOUR.new(count), TreeLimits(visits=4))
+    drawn = np.bincount([search.choose(t) for t in range(count)], minlength=7) / count
+    assert np.abs(drawn - priors / priors.sum()).max() < 0.035
+
+
+def test_the_improved_policy_completes_values_by_the_mixed_one() -> None:
+    states = CONNECT_FOUR.new(1)
+    search = TreeSearch(CONNECT_FOUR, hashed_evaluator(CONNECT_FOUR), SearchSettings(gumbel_actions=3), seeds=[5])
+    search.search(states, TreeLimits(visits=12))
+    root = search.root()
+    visited = root.visits > 0
+    weighted = (root.priors * root.values)[visited].sum() / root.priors[visited].sum()
+    mixed_value = (root.own_value + 12 * weighted) / (1 + 12)
+    completed = np.where(visited, root.values, mixed_value)
+    scores = np.log(root.priors) + (50 + root.visits.max()) * (1 + completed) / 2
+    expected = np.exp(scores - scores.max())
+    assert np.allclose(search.improved_policy(), expected / expected.sum())
+    assert root.own_value == hashed_evaluator(CONNECT_FOUR)(states)[1][0]
+
+
+def test_halving_needs_a_number_of_visits() -> None:
+    search = TreeSearch(CONNECT_FOUR, by_rollouts(CONNECT_FOUR), SearchSettings(gumbel_actions=4))
+    with pytest.raises(ValueError, match="limit on visits"):
+        search.search(CONNECT_FOUR.new(1), TreeLimits(seconds=1))
+
+
+# --- evaluators -------------------------------------------------------------------------------------------------------
+
+
+def test_random_games_are_fair_and_depend_on_position_and_seed_alone() -> None:
+    states = random_positions(CONNECT_FOUR, 8, 10, seed=4)
+    once, again = by_rollouts(CONNECT_FOUR, 4, seed=1), by_rollouts(CONNECT_FOUR, 4, seed=1)
+    values = once(states)[1]
+    assert np.array_equal(values, again(states)[1])
+    assert np.array_equal(values[3:4], again(states[3:4])[1])
+    assert not np.array_equal(values, by_rollouts(CONNECT_FOUR, 4, seed=2)(states)[1])
+    start = by_rollouts(CONNECT_FOUR, 20_000)(CONNECT_FOUR.new(1))[1][0]
+    assert abs(start - 0.111) < 0.02, "the first player wins 55.6 % of random games and loses 44.1 %"
+
+
+def test_random_games_of_go_end_by_its_own_kernel() -> None:
+    for komi, value in ((25.5, -1.0), (-25.5, 1.0)):
+        game = go.game(5, komi=komi)
+        logits, values = by_rollouts(game, 3)(game.new(1))
+        assert values[0] == value
+    assert logits.argmin() == 25 and np.ptp(logits[0, :25]) == 0.0, "a pass is unlikely"
+
+
+def test_mixed_values_keep_the_networks_logits() -> None:
+    states = random_positions(CONNECT_FOUR, 4, 10)
+    network, rollouts = hashed_evaluator(CONNECT_FOUR), by_rollouts(CONNECT_FOUR, 2)
+    logits, values = mixed(network, rollouts, 0.25)(states)
+    assert np.array_equal(logits, network(states)[0])
+    assert np.allclose(values, 0.75 * network(states)[1] + 0.25 * rollouts(states)[1])
+
+
+def test_planes_are_encoded_for_an_evaluator_of_planes() -> None:
+    seen: list[Any] = []
+
+    def evaluate(planes: Any) -> tuple[Any, Any]:
+        seen.append(planes.copy())
+        return np.zeros((len(planes), 7), np.float32), np.zeros(len(planes), np.float32)
+
+    def halves(states: States, planes: Any) -> None:
+        planes[:] = 0.5
+
+    states = random_positions(CONNECT_FOUR, 3, 8)
+    TreeSearch(CONNECT_FOUR, from_planes(evaluate, CONNECT_FOUR), seeds=range(3)).search(states, TreeLimits(visits=2))
+    expected = np.zeros((3, 2, 6, 7), np.float32)
+    observe_batch(states, expected)
+    assert np.array_equal(seen[0], expected) and [len(planes) for planes in seen] == [3, 3, 3]
+    from_planes(evaluate, CONNECT_FOUR, halves, (5, 6, 7))(states)
+    assert seen[-1].shape == (3, 5, 6, 7) and (seen[-1] == 0.5).all()

@@ -17,7 +17,9 @@ from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.rules import Game, State, States, apply, is_over, returns, to_play
-from nets.models import save_model
+from nets.blocks import Conv, Relu
+from nets.heads import PointPolicySpec
+from nets.models import PolicyValueSpec, save_model
 from nets.presets import preset
 
 GO_5 = go.game(5, komi=0.5)
@@ -27,7 +29,11 @@ def save(folder: Path, network: str, game: Game, header_game: str = "", **choice
     """Write a model of random weights for a game's own planes and return its folder."""
     folder.mkdir()
     torch.manual_seed(7)
-    spec = preset(network, game.planes_shape, choices.get("num_actions"))
+    if network == "two colours":  # as maddison12, but small
+        policy = PointPolicySpec(size=3, num_outputs=2, position_bias=True)
+        spec: PolicyValueSpec = PolicyValueSpec(game.planes_shape, (Conv(8, 3, padding=1), Relu()), policy=policy)
+    else:
+        spec = preset(network, game.planes_shape, choices.get("num_actions"))
     save_model(
         folder / "model.safetensors",
         spec.build(),
@@ -45,7 +51,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("models")
     return {
         "go": save(base / "go", "resnet-1x6", GO_5),
-        "two colours": save(base / "two", "maddison12", GO_5),
+        "two colours": save(base / "two", "two colours", GO_5),
         "checkers": save(base / "checkers", "resnet-1x6", CHECKERS, num_actions=CHECKERS.num_actions),
     }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Play a board game in the terminal: a person or a bot against a person or a bot.
+"""Play a game in the terminal: a person or a bot against a person or a bot, or alone at an Atari console.
 
 $ play.py checkers ---------------------------------- you, as Black, against the best shipped player
 $ play.py checkers --white human -------------------- the same, as White
@@ -7,6 +7,7 @@ $ play.py checkers --white material:depth=6 --------- you against another bot
 $ play.py checkers --black random --white material -- watch two bots
 $ play.py connect_four ------------------------------ another game
 $ play.py checkers --hub --bot material ------------- be an engine for other programs (Hub protocol 2)
+$ play.py atari --game breakout --bot MODEL --------- watch a network play, its Q-values beside it
 
 Players: human, random, material:depth=4 (checkers), lines:depth=8 (connect_four), alphabeta:model=FILE,depth=8 (or
 seconds=1, or nodes=100000), the file or folder of a model, hub:COMMAND for an outside engine. At the prompt, help lists
@@ -17,7 +18,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -72,15 +74,55 @@ class ConnectFour(Common):
     """Player of the yellow discs."""
 
 
+@dataclass(frozen=True)
+class Atari:
+    """Watch a player of an Atari game, or play oneself (--human)."""
+
+    game: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the bot's, or pong)")] = (
+        None
+    )
+    """Game by name, such as "space_invaders"."""
+    bot: Annotated[str | None, tyro.conf.arg(metavar="MODEL", help_behavior_hint="(default: the shipped one)")] = None
+    """Model file or folder that plays, or random."""
+    human: bool = False
+    """You play: arrows or WASD, space fires."""
+    protocol: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the bot's)")] = None
+    """nature or machado2018."""
+    epsilon: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint="(default: as published)")] = (
+        None
+    )
+    """Share of the bot's actions that are drawn by lot: 0.05 for nature, 0.01 for machado2018."""
+    seed: int = 0
+    """Seed of the game and the lots."""
+    speed: float = 1.0
+    """1 is the console's 60 frames a second, 4 four times as fast, 0 as fast as it goes."""
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: to the end)")] = None
+    """Stop after so many steps, of 4 frames each."""
+    explain: Annotated[
+        Literal["gradients", "integrated", "gradcam", "perturbation"] | None, tyro.conf.arg(help_behavior_hint="")
+    ] = None
+    """Show what the network looks at, over the game."""
+    video: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mp4", help_behavior_hint="")] = None
+    """Write a video, as fast as it goes, instead of showing the game."""
+    picture: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png", help_behavior_hint="")] = None
+    """Write a picture of the last step; without --explain one for each way to explain."""
+
+
 Command = (
     Annotated[Checkers, tyro.conf.subcommand(name="checkers")]
     | Annotated[ConnectFour, tyro.conf.subcommand(name="connect_four")]
+    | Annotated[Atari, tyro.conf.subcommand(name="atari")]
 )
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
     command = tyro.cli(Command, description=__doc__, prog="play.py", config=(tyro.conf.FlagCreatePairsOff,))
+
+    if isinstance(command, Atari):
+        from agents import atari_play
+
+        return atari_play.main(atari_play.Setting(**vars(command)))
 
     from agents.analysis import PlayerError
     from games.pdn import PdnError

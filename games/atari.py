@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -221,13 +221,18 @@ class AtariGame:
             self._maker.look(emulator, which)
         self._maker.make(self.stack[-1])
 
-    def step(self, action: int) -> Outcome:
-        """Hold an action for the protocol's frames, fewer where the game ends; precondition: it has not ended."""
+    def step(self, action: int, on_frame: Callable[[int], None] | None = None) -> Outcome:
+        """Hold an action for the protocol's frames, fewer where the game ends; precondition: it has not ended.
+
+        After each frame `on_frame` is given the points of the step so far.
+        """
         emulator, maker, num_frames = self.emulator, self._maker, self.protocol.frame_skip
         assert maker is not None
         score = 0
         for frame in range(num_frames):
             score += emulator.act(self._actions[action])
+            if on_frame is not None:
+                on_frame(score)
             has_ended = emulator.game_over()
             if has_ended or frame == max(num_frames - 2, 0):
                 maker.look(emulator, 0)

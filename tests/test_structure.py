@@ -30,6 +30,7 @@ ALSO_ALLOWED = {
     "games/aec.py": {"pettingzoo"},  # optional: the second face of the environments
     "games/endgame/__main__.py": {"rich"},  # a command of its own: progress and a table
     "agents/run.py": {"tensorboard"},  # optional: events beside the metrics
+    "agents/video.py": {"imageio_ffmpeg"},  # optional: videos of Atari games
 }
 # Searches and the evolution loop run without torch, so that their processes start at once.
 TORCH_FREE = ("agents/alphabeta.py", "agents/mcts/search.py", "agents/mcts/rollouts.py", "agents/evolve.py")

@@ -1,0 +1,349 @@
+"""`play.py atari`: watch a player in the terminal, as a video or in a picture, or play oneself."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.atari_player import EPSILONS, RANDOM, AtariModel, AtariPlayer, check_epsilon, find_models, make_player
+from agents.atari_scores import SCORES_2015
+from agents.atari_view import Moment
+from games.atari import FRAMES_PER_SECOND, AtariError, AtariGame, find_game, find_protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nets.explain import Method
+
+HUMAN = "you"
+DRAWINGS_PER_SECOND = 30  # in a terminal, at the most
+KEYS = "arrows or WASD move, space fires, P pauses, Q leaves"
+MOVES = {
+    "up": "UP",
+    "w": "UP",
+    "down": "DOWN",
+    "s": "DOWN",
+    "left": "LEFT",
+    "a": "LEFT",
+    "right": "RIGHT",
+    "d": "RIGHT",
+}
+
+Show = Callable[[Moment], None]  # is given every frame of the emulator
+
+
+class LeaveError(Exception):
+    """The person at the keyboard has seen enough."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is played, and what is made of it; see `play.py atari --help`."""
+
+    game: str | None
+    bot: str | None
+    human: bool
+    protocol: str | None
+    epsilon: float | None
+    seed: int
+    speed: float
+    steps: int | None
+    video: Path | None
+    picture: Path | None
+    explain: Method | None
+
+
+def main(setting: Setting) -> int:
+    """Play one game and return the exit status; what is wrong with the setting is told in one line."""
+    from nets.model_file import ModelFileError
+
+    try:
+        return play(setting)
+    except (AtariError, ModelFileError) as error:
+        print(f"play.py: {error}", file=sys.stderr)
+        return 2
+
+
+def play(setting: Setting) -> int:
+    """Play one game and return the exit status."""
+    from rich.console import Console
+
+    from games.compiled import announce_compilation
+
+    check(setting)
+    announce_compilation()
+    player, epsilon = choose_player(setting)
+    console = Console(highlight=False, markup=False)
+    session = Session(player, epsilon, setting)
+    try:
+        if setting.video is not None or setting.picture is not None:
+            make_files(session, setting, console)
+        elif console.is_terminal:
+            watch(session, setting, console)
+        else:
+            session.run(lambda moment: None)
+    except (LeaveError, KeyboardInterrupt):
+        console.print("stopped: ", end="")
+    console.print(session.result(), soft_wrap=True)
+    return 0
+
+
+def check(setting: Setting) -> None:
+    """Refuse numbers and combinations that make no sense."""
+    for name, value, least in (("seed", setting.seed, 0), ("speed", setting.speed, 0), ("steps", setting.steps, 1)):
+        if value is not None and not value >= least:
+            raise AtariError(f"--{name} {value:g} is less than {least}")
+    if setting.human and (setting.bot or setting.video or setting.picture or setting.explain or setting.epsilon):
+        raise AtariError("--human plays alone: without --bot, --epsilon, --video, --picture and --explain")
+    if setting.human and not sys.stdin.isatty():
+        raise AtariError("--human needs a terminal to read keys from")
+    for name, file in (("video", setting.video), ("picture", setting.picture)):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise AtariError(f"--{name} {file}: there is no folder {file.parent}")
+    if setting.video is not None and setting.video.suffix != ".mp4":
+        raise AtariError(f"--video {setting.video}: videos are MP4 files, named so")
+    if setting.picture is not None and setting.picture.suffix != ".png":
+        raise AtariError(f"--picture {setting.picture}: pictures are PNG files, named so")
+
+
+def choose_player(setting: Setting) -> tuple[AtariPlayer, float]:
+    """Return who plays and the share of its actions that are drawn by lot."""
+    game = None if setting.game is None else find_game(setting.game)
+    model = None
+    if setting.bot not in (None, RANDOM):
+        model = one_model(str(setting.bot), game)
+    elif setting.bot is None and not setting.human:
+        with contextlib.suppress(AtariError):
+            model = one_model(f"atari-{(game or 'pong').replace('_', '-')}", game)
+    game = game or (model.game if model is not None else "pong")
+    protocol = find_protocol(setting.protocol or (model.protocol if model is not None else "nature"))
+    epsilon = EPSILONS[protocol.name] if setting.epsilon is None else check_epsilon(setting.epsilon)
+    if setting.human:
+        return make_player(HUMAN, game, None, replace(protocol, frame_skip=1, full_action_set=True)), 0.0
+    if setting.explain is not None and model is None:
+        raise AtariError("--explain looks into a network: --bot names none")
+    name = RANDOM if model is None else str(setting.bot or model.path.parent.name)
+    return make_player(name, game, model, protocol), epsilon
+
+
+def one_model(spec: str, game: str | None) -> AtariModel:
+    """Return the model that a word names, or the one of a game in a folder of several."""
+    models = find_models(spec)
+    fitting = [model for model in models if game in (None, model.game)]
+    if len(fitting) == 1:
+        return fitting[0]
+    games = ", ".join(sorted({model.game for model in models}))
+    if not fitting:
+        raise AtariError(f"--bot {spec} plays {games}, not {game}")
+    paths = ", ".join(str(model.path) for model in fitting)
+    raise AtariError(f"--bot {spec} holds several models: name one of {paths}")
+
+
+class Session:
+    """One game of one player, from its first frame to its end."""
+
+    def __init__(self, player: AtariPlayer, epsilon: float, setting: Setting) -> None:
+        self.player = player
+        self.epsilon = epsilon
+        self.method = setting.explain
+        self.num_steps = setting.steps
+        self.game = AtariGame(player.game, player.protocol)
+        self.choose: Callable[[NDArray[np.float32]], int] = self._choose_by_value
+        self.has_ended = self.was_cut_off = False
+        self._seen = self.game.stack  # by the network, before the last step
+        self._generator = np.random.default_rng((setting.seed, 0))
+        self.game.power_on(int(self._generator.integers(2**31)))  # the first game of a tournament with this seed
+
+    def run(self, show: Show) -> None:
+        """Play until the game ends or the steps are up."""
+        game, player = self.game, self.player
+        while not self.has_ended and (self.num_steps is None or game.steps < self.num_steps):
+            self._seen = game.stack.copy()
+            values = player.q_values(self._seen[None])
+            action = self.choose(values)
+            heat = None if self.method is None else self.heat(self.method)
+            frame, known = self._seen[-1], values[0] if player.model is not None else None
+            score = game.score
+
+            def show_frame(points: int) -> None:
+                shown = (game.screen(), frame, player.action_names, action, known)  # noqa: B023  # within this step
+                place = (score + points, game.emulator.lives(), game.frames)  # noqa: B023
+                show(Moment(player.game, player.name, *shown, *place, heat, self.method or ""))  # noqa: B023
+
+            outcome = game.step(action, show_frame)
+            self.has_ended = outcome.game_over or outcome.truncated
+            self.was_cut_off = outcome.truncated
+
+    def heat(self, method: Method) -> NDArray[np.float32]:
+        """Return what the network looked at before its last step, [84, 84] in [0, 1]."""
+        import torch
+
+        from nets.explain import saliency
+
+        assert self.player.model is not None
+        picture: NDArray[np.float32] = saliency(method, self.player.model, torch.from_numpy(self._seen[None]))[
+            0
+        ].numpy()
+        return picture
+
+    def _choose_by_value(self, values: NDArray[np.float32]) -> int:
+        return self.player.choose(values, self.epsilon, [self._generator])[0]
+
+    def result(self) -> str:
+        """Say how the game went."""
+        game, player = self.game, self.player
+        published = SCORES_2015.get(player.game)
+        share = (
+            f", {published.human_normalised(game.score):.1%} of the human of 2015"
+            if published and self.has_ended
+            else ""
+        )
+        how = "cut off" if self.was_cut_off else "over" if self.has_ended else "not over"
+        return (
+            f"{player.name} in {player.game} ({player.protocol.name}): {game.score:,} points{share}; "
+            f"{how} after {game.steps:,} steps, {game.frames:,} frames"
+        )
+
+
+# --- in the terminal ------------------------------------------------------------------------------------------------
+
+
+def watch(session: Session, setting: Setting, console: Console) -> None:
+    """Show the game as it is played; a person's keys decide where nobody else plays."""
+    from rich.live import Live
+
+    from agents.atari_view import TerminalView
+    from agents.keyboard import Keyboard
+
+    note = KEYS if setting.human else "P pauses, Q leaves"
+    with Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
+        if setting.human:
+            session.choose = lambda values: action_of(keyboard.held(), session.player.action_names)
+        clock = Clock(setting.speed)
+
+        def show(moment: Moment) -> None:
+            obey(keyboard, clock)
+            if clock.may_draw():
+                live.update(TerminalView(moment, note), refresh=True)
+            clock.wait()
+
+        session.run(show)
+
+
+def obey(keyboard: object, clock: Clock) -> None:
+    """Pause and leave as the keys say."""
+    from agents.keyboard import Keyboard
+
+    assert isinstance(keyboard, Keyboard)
+    is_paused = False
+    while True:
+        for key in keyboard.pressed():
+            if key in ("q", "escape", "ctrl-c"):
+                raise LeaveError
+            if key == "p":
+                is_paused = not is_paused
+                clock.restart()
+        if not is_paused:
+            return
+        time.sleep(0.05)
+        clock.restart()
+
+
+def action_of(held: set[str], action_names: tuple[str, ...]) -> int:
+    """Return the joystick's action for the keys that are down; opposite directions cancel each other."""
+    moves = {MOVES[key] for key in held if key in MOVES}
+    vertical = next(iter(moves & {"UP", "DOWN"})) if len(moves & {"UP", "DOWN"}) == 1 else ""
+    horizontal = next(iter(moves & {"LEFT", "RIGHT"})) if len(moves & {"LEFT", "RIGHT"}) == 1 else ""
+    name = vertical + horizontal + ("FIRE" if "space" in held else "")
+    return action_names.index(name or "NOOP")
+
+
+class Clock:
+    """Keeps frames at their speed; a player that is slower than that is not waited for later."""
+
+    def __init__(self, speed: float) -> None:
+        self._period = 1 / (FRAMES_PER_SECOND * speed) if speed else 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """Let the next frame be due now."""
+        self._next_frame = time.monotonic()
+        self._next_drawing = 0.0
+
+    def may_draw(self) -> bool:
+        """Say whether it is time for another drawing."""
+        now = time.monotonic()
+        if now < self._next_drawing:
+            return False
+        self._next_drawing = now + 1 / DRAWINGS_PER_SECOND
+        return True
+
+    def wait(self) -> None:
+        """Wait until the next frame is due."""
+        now = time.monotonic()
+        self._next_frame = max(self._next_frame + self._period, now - self._period)
+        time.sleep(max(self._next_frame - now, 0))
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def make_files(session: Session, setting: Setting, console: Console) -> None:
+    """Write the video of the game, and the picture of the moment at which it stops."""
+    from agents.atari_view import draw
+    from agents.video import video_writer
+
+    last: list[Moment] = []
+    with progress(session, console) as advance, contextlib.ExitStack() as stack:
+        write = None if setting.video is None else stack.enter_context(video_writer(setting.video, FRAMES_PER_SECOND))
+
+        def show(moment: Moment) -> None:
+            last[:] = [moment]
+            if write is not None:
+                write(draw(moment))
+            advance()
+
+        session.run(show)
+    if setting.picture is not None:
+        (moment,) = last
+        write_picture(setting.picture, session, moment)
+
+
+def write_picture(path: Path, session: Session, moment: Moment) -> None:
+    """Write a moment as a PNG file: with the method that was asked for, or with all of them beside each other."""
+    from agents.atari_view import draw
+    from agents.durable import replace_file
+    from agents.pixels import png_bytes
+
+    if session.player.model is None or session.method is not None:
+        picture = draw(moment)
+    else:
+        from nets.explain import METHODS
+
+        drawn = [draw(replace(moment, heat=session.heat(method), method=method)) for method in METHODS]
+        picture = np.vstack([np.hstack(drawn[:2]), np.hstack(drawn[2:])])
+    replace_file(path, png_bytes(picture))
+
+
+@contextlib.contextmanager
+def progress(session: Session, console: Console) -> Iterator[Callable[[], None]]:
+    """Show how far a game is that nobody watches; the block calls what it gets after each frame."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    game, frame_skip = session.game, session.player.protocol.frame_skip
+    limit = session.player.protocol.max_episode_frames
+    total = limit if session.num_steps is None else min(limit, game.frames + session.num_steps * frame_skip)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.update(
+            task, completed=game.frames, description=f"{game.frames:,} frames, score {game.score:,}"
+        )

@@ -10,13 +10,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # learners use the processor
 
 LEARNERS = {
     "evolve": "a checkers evaluator, by co-evolution from random weights (Blondie24)",
+    "reinforce": "a policy network improved by its own games (AlphaGo's second stage)",
+    "value": "a network that judges Go positions, from a policy's games (AlphaGo's third stage)",
     "dqn": "an Atari player, by Q-learning from pixels (DQN, Rainbow, PQN)",
 }
 USAGE = "usage: train.py {" + ",".join(LEARNERS) + "} [options]"
 HELP = f"""{USAGE}
 
 Learners:
-{chr(10).join(f"  {name:<8}{text}" for name, text in LEARNERS.items())}
+{chr(10).join(f"  {name:<10}{text}" for name, text in LEARNERS.items())}
 
 `train.py LEARNER --help` tells a learner's options. The shortest way to a player:
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -40,8 +42,33 @@ def parse(options: type[OptionsT], arguments: Sequence[str], presets: Mapping[st
             preset = arguments[position + 1]
         elif argument.startswith("--preset="):
             preset = argument.partition("=")[2]
-    default = options(preset=preset, config=presets[preset]) if preset in presets else options()  # type: ignore[call-arg]
+    given: dict[str, Any] = {"preset": preset, "config": presets[preset]} if preset in presets else {}
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            given.setdefault(field.name, tyro.MISSING)  # must be said on the command line
+    default = options(**given)
     return tyro.cli(options, args=arguments, default=default, prog=program)
+
+
+def run(program: str, train: Callable[[], None]) -> int:
+    """Train, and return the exit status: 2 where a door refuses, with its one line."""
+    from games.compiled import announce_compilation
+
+    announce_compilation()
+    try:
+        train()
+    except ValueError as error:  # RunError and the other doors' errors
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def check_numbers(config: Config, least_zero: Collection[str]) -> None:
+    """Raise ValueError for a number of a config that is below 1, or 0 where that may be, or not finite."""
+    for name, value in dataclasses.asdict(config).items():
+        least = 0 if name in least_zero else 1
+        if not (isinstance(value, int | float) and value >= least and math.isfinite(value)):
+            raise ValueError(f"--{name.replace('_', '-')} {value}: at least {least}")
 
 
 def run_directory(options: LearnerOptions, name: str) -> Path:

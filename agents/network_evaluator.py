@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.analysis import PlayerError
-from agents.mcts.search import Encoder, observe_batch
+from agents.mcts.search import Encoder, LeafEvaluator, observe_batch
 from games.compiled import NDArray
 from games.rules import Game, States, to_play
 from nets.inference import InferenceModel, make_inference
@@ -27,7 +27,9 @@ class NetworkEvaluator:
         encode, num_planes = encoder_of(game, features)
         self._encode = encode
         self._planes = np.zeros((0, num_planes, *game.planes_shape[1:]), np.float32)
-        self._check(num_planes)
+        if inference.spec.policy is None:
+            raise PlayerError("the network has no policy head")
+        check_board(inference, game, num_planes)
         num_outputs = self._judge(game.new(1))[0].shape[1]
         self._has_pass = num_outputs == game.num_actions
         if not self._has_pass and not (game.family == "go" and num_outputs == game.num_actions - 1):
@@ -44,6 +46,10 @@ class NetworkEvaluator:
             weigh_passes_and_eyes(states, logits, self._has_pass)
         return logits, values
 
+    def refresh(self, model: PolicyValueNet) -> None:
+        """Take over the weights of a model of the same architecture."""
+        self._inference.refresh(model)
+
     def _judge(self, states: States) -> tuple[NDArray, NDArray]:
         count = len(states)
         if len(self._planes) < count:
@@ -51,17 +57,6 @@ class NetworkEvaluator:
         self._encode(states, self._planes[:count])
         movers = np.array([to_play(state) for state in states]) if self._inference.needs_to_play else None
         return self._inference(self._planes[:count], movers)
-
-    def _check(self, num_planes: int) -> None:
-        spec = self._inference.spec
-        planes, *board = spec.input_shape
-        if spec.policy is None:
-            raise PlayerError("the network has no policy head")
-        if planes != num_planes:
-            raise PlayerError(f"the network takes {planes} planes, and its features have {num_planes}")
-        if board != [*self.game.planes_shape[1:]] and not self._inference.any_size:
-            size = "x".join(map(str, board))
-            raise PlayerError(f"the network plays on {size} only, and this is {self.game.name}")
 
 
 def encoder_of(game: Game, features: str) -> tuple[Encoder, int]:
@@ -80,6 +75,37 @@ def load_evaluator(file: Path, game: Game) -> NetworkEvaluator:
         return NetworkEvaluator(make_inference(model), game, str(header.get("features", "observe")))
     except PlayerError as error:
         raise PlayerError(f"{file}: {error}") from None
+
+
+def with_values_of(policy: NetworkEvaluator, file: Path) -> LeafEvaluator:
+    """Return the evaluator that takes moves from one network and values from another's file (Silver et al. 2016).
+
+    Raises PlayerError where the file's network has no value head or does not fit the game.
+    """
+    model, header = load_model(file)
+    if not isinstance(model, PolicyValueNet) or model.spec.value is None:
+        raise PlayerError(f"{file}: it holds no value network")
+    game = policy.game
+    encode, num_planes = encoder_of(game, str(header.get("features", "observe")))
+    inference = make_inference(model)
+    check_board(inference, game, num_planes)
+
+    def evaluate_leaves(states: States) -> tuple[NDArray, NDArray]:
+        planes = np.zeros((len(states), num_planes, *game.planes_shape[1:]), np.float32)
+        encode(states, planes)
+        return policy(states)[0], inference(planes)[1]
+
+    return evaluate_leaves
+
+
+def check_board(inference: InferenceModel, game: Game, num_planes: int) -> None:
+    """Raise PlayerError where a network does not take the planes of a game's board."""
+    planes, *board = inference.spec.input_shape
+    if planes != num_planes:
+        raise PlayerError(f"the network takes {planes} planes, and its features have {num_planes}")
+    if board != [*game.planes_shape[1:]] and not inference.any_size:
+        size = "x".join(map(str, board))
+        raise PlayerError(f"the network plays on {size} only, and this is {game.name}")
 
 
 def kind_of(header: Mapping[str, Any]) -> str:

@@ -126,7 +126,12 @@ PLAYERS: Mapping[str, Mapping[str, Option]] = {
     "lines": SEARCH_OPTIONS,
     "alphabeta": {"model": Option(str), **CHECKERS_OPTIONS},
     "policy": {"model": Option(str), "temperature": TREE_OPTIONS["temperature"]},
-    "mcts": {"model": Option(str), **TREE_OPTIONS, "lambda": Option(float, 0, 1)},  # weight of rollouts in the value
+    "mcts": {
+        "model": Option(str),
+        "value": Option(str),  # a network of its own for the value
+        **TREE_OPTIONS,
+        "lambda": Option(float, 0, 1),  # weight of rollouts in the value
+    },
     "rollouts": TREE_OPTIONS,
     "hub": {**LIMITS, "frame": Option(str, choices=("rotated", "plain"))},  # see agents/hub.py
 }
@@ -228,7 +233,9 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
             from agents.tree_players import make_tree_player
 
             kind = "mcts" if parsed.kind == "model" else parsed.kind
-            return make_tree_player(spec, kind, parsed.options, file, game, seed, on_progress)
+            value = parsed.options.get("value")
+            files = (file, None if value is None else _model_for(game, spec, str(value)))
+            return make_tree_player(spec, kind, parsed.options, files, game, seed, on_progress)
         return _make_alphabeta(spec, parsed, file, game, on_progress)
     except PlayerError as error:
         if str(error).startswith("player "):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from agents.mcts.rollouts import by_rollouts, mixed
 from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
 from games.compiled import NDArray
 from games.rules import Game, State, States, to_play
+
+if TYPE_CHECKING:
+    from agents.network_evaluator import NetworkEvaluator
 
 DEFAULT_VISITS = {"mcts": 400, "rollouts": 1000}
 DEFAULT_LEAVES = 8  # that one game's search evaluates together
@@ -28,16 +32,25 @@ Options = Mapping[str, int | float | str]
 
 
 def make_tree_player(
-    spec: str, kind: str, options: Options, file: Path | None, game: Game, seed: int, on_progress: Progress | None
+    spec: str,
+    kind: str,
+    options: Options,
+    files: tuple[Path | None, Path | None],
+    game: Game,
+    seed: int,
+    on_progress: Progress | None,
 ) -> PolicyPlayer | TreePlayer:
     """Make the player of a taken-apart spec: kind policy or mcts with a model file, or rollouts without one.
+
+    The second file, if any, is of the network that gives the values in the first one's place.
 
     Raises PlayerError where model, game and options do not fit.
     """
     temperature = float(options.get("temperature", 0.0))
-    network = None
+    network: NetworkEvaluator | None = None
+    file, value_file = files
     if file is not None:
-        from agents.network_evaluator import load_evaluator
+        from agents.network_evaluator import load_evaluator, with_values_of
 
         network = load_evaluator(file, game)
         if kind == "policy":
@@ -60,10 +73,11 @@ def make_tree_player(
     rollouts, weight = int(options.get("rollouts", 0)), options.get("lambda")
     if network is None:
         evaluate: LeafEvaluator = by_rollouts(game, rollouts or 1, seed)
-    elif network.has_value and not rollouts and weight is None:
-        evaluate = network
     else:
-        evaluate = mixed(network, by_rollouts(game, rollouts or 1, seed), mixture(network.has_value, weight))
+        evaluate = network if value_file is None else with_values_of(network, value_file)
+        has_value = network.has_value or value_file is not None
+        if not has_value or rollouts or weight is not None:
+            evaluate = mixed(evaluate, by_rollouts(game, rollouts or 1, seed), mixture(has_value, weight))
     return TreePlayer(spec, game, evaluate, settings, limits, temperature, seed, on_progress)
 
 

@@ -1,0 +1,197 @@
+"""A run of reinforcement: iterations of play and learning with live progress, checkpoints, and a match at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from agents import learner_command
+from agents.alphago_config import REINFORCE_PRESETS, ReinforceConfig
+from agents.analysis import PlayerError
+from agents.arena import available_processors
+from agents.learner_command import MODEL_FILE, run_directory
+from agents.network_evaluator import NetworkEvaluator, encoder_of
+from agents.player import find_model
+from agents.policy_games import by_seat, play_games
+from agents.ratings import match_elo
+from agents.reinforce import learn, opponent_of, play_iteration
+from agents.reinforce_command import ReinforceOptions
+from agents.run import Run, StopSignal
+from agents.steps_bar import StepsBar
+from games.catalogue import find_game
+from games.compiled import NDArray
+from games.rules import Game, States
+from nets.inference import make_inference
+from nets.models import PolicyValueNet, load_model, save_model
+
+REPORT_FILE = "report.json"
+REPORT_GAMES = 400
+POOL = "pool"  # folder of the earlier policies, in the run's directory
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """A policy network as a file holds it."""
+
+    model: PolicyValueNet
+    features: str  # the set of planes that it sees
+    sha256: str  # the first digits, of the file
+
+
+def load_policy(path: Path, option: str) -> Policy:
+    """Return the policy of a model file or folder; ValueError, naming the option, where there is none."""
+    file = find_model(str(path))
+    if file is None:
+        raise PlayerError(f"{option} {path}: no model file or folder")
+    model, header = load_model(file)
+    if not isinstance(model, PolicyValueNet) or model.spec.policy is None:
+        raise PlayerError(f"{option} {file}: it holds no policy network")
+    return Policy(model, str(header.get("features", "observe")), hashlib.sha256(file.read_bytes()).hexdigest()[:16])
+
+
+def evaluator_of(model: PolicyValueNet, features: str, game: Game, threads: int) -> NetworkEvaluator:
+    """Return what judges a game's positions with a network."""
+    return NetworkEvaluator(make_inference(model, threads=threads), game, features)
+
+
+def train_from(options: ReinforceOptions, console: Console) -> None:
+    """Improve the policy to the last iteration, saving as it goes, then match it against the one it began as."""
+    config, directory = options.config, run_directory(options, f"reinforce-{options.preset}")
+    game = find_game(options.game)
+    first = load_policy(options.init, "--init")
+    threads = options.threads or available_processors()
+    torch.set_num_threads(threads)
+
+    def notice(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    saved = {"learner": "reinforce", "game": game.name, **dataclasses.asdict(config), "init": first.sha256}
+    with (
+        Run.create(
+            directory,
+            saved,
+            resume=options.resume,
+            extendable={"iterations"},
+            tensorboard=options.tensorboard,
+            notice=notice,
+        ) as run,
+        StopSignal("stopping after this iteration; a second Ctrl-C stops at once") as stop,
+    ):
+        learner = Reinforcement(run, config, game, first, saved, threads)
+        if not learner.train(stop, console):
+            notice(f"stopped; go on with: {resume_command(options, directory)}")
+            return
+    report(directory, learner, console)
+    notice(f"next:        python train.py value --imitating {options.init} --improved {directory}")
+    notice(f"train on:    {resume_command(options, directory, iterations=2 * config.iterations)}")
+
+
+class Reinforcement:
+    """One process's part of a run."""
+
+    def __init__(
+        self, run: Run, config: ReinforceConfig, game: Game, first: Policy, saved: dict[str, Any], threads: int
+    ) -> None:
+        self.run, self.config, self.game, self.first, self.saved = run, config, game, first, saved
+        self.threads = threads
+        self.model = first.model.eval()
+        self.playing = evaluator_of(self.model, first.features, game, threads)
+        self.optimiser = torch.optim.SGD(self.model.parameters(), lr=config.learning_rate)
+        encode, self.num_planes = encoder_of(game, first.features)
+        self._encode = encode
+        checkpoint = run.latest()
+        self.done = 0
+        if checkpoint is not None:
+            self.done = checkpoint.step
+            self.model.load_state_dict({name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()})
+
+    def train(self, stop: StopSignal, console: Console) -> bool:
+        """Go on to the last iteration; return False where a signal asked to stop, with everything saved."""
+        config = self.config
+        with StepsBar(console, "iteration", config.iterations, self.done) as bar:
+            for iteration in range(self.done, config.iterations):
+                begun = time.perf_counter()
+                if iteration % config.pool_period == 0:
+                    self.save(self.pool_file(iteration))
+                self.playing.refresh(self.model)
+                opponent = self.policy_of(opponent_of(config, iteration))
+                seen = play_iteration(config, iteration, self.game, self.encode, self.playing, opponent)
+                gradient = learn(self.model, self.optimiser, config, seen)
+                done = iteration + 1
+                self.run.log(done, score=seen.score, actions=seen.num_actions, gradient=gradient)
+                speed = config.games / (time.perf_counter() - begun)
+                self.run.log_timing(done, games_per_second=speed)
+                bar.show(done, f"{seen.score:.0%} of the points  {seen.num_actions:.0f} actions  {speed:.1f} games/s")
+                if stop.requested or done % config.checkpoint_period == 0 or done == config.iterations:
+                    arrays = {name: tensor.numpy() for name, tensor in self.model.state_dict().items()}
+                    self.run.save_checkpoint(done, arrays, {})
+                    self.save(self.run.directory / MODEL_FILE)
+                if stop.requested and done < config.iterations:
+                    return False
+        return True
+
+    def encode(self, states: States) -> NDArray:
+        """Return the planes of positions, float32 [n, C, H, W]."""
+        planes = np.zeros((len(states), self.num_planes, *self.game.planes_shape[1:]), np.float32)
+        self._encode(states, planes)
+        return planes
+
+    def pool_file(self, iteration: int) -> Path:
+        """Return where the policy as it was before an iteration is kept."""
+        return self.run.directory / POOL / f"iteration-{iteration}.safetensors"
+
+    def policy_of(self, iteration: int) -> NetworkEvaluator:
+        """Return a policy of the pool."""
+        return evaluator_of(
+            load_policy(self.pool_file(iteration), POOL).model, self.first.features, self.game, self.threads
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the policy as a model file."""
+        path.parent.mkdir(exist_ok=True)
+        save_model(
+            path,
+            self.model,
+            self.model.spec,
+            game=self.game.family,
+            rules_version=self.game.version,
+            training=self.saved,
+            extras={"features": self.first.features, "board": list(self.game.planes_shape[1:])},
+        )
+
+
+def report(directory: Path, learner: Reinforcement, console: Console) -> None:
+    """Match the improved policy against the first, every action drawn from both; print and save the score."""
+    game, first = learner.game, load_policy(learner.pool_file(0), POOL)
+    seats = np.arange(REPORT_GAMES) % 2 == 1
+    policies = (learner.playing, evaluator_of(first.model, first.features, game, learner.threads))
+    learner.playing.refresh(learner.model)
+    with console.status(f"playing {REPORT_GAMES} games against the policy that it began as"):
+        generator = np.random.default_rng([learner.config.seed, 2])
+        results = play_games(game, game.new(REPORT_GAMES), policies, by_seat(seats), generator)
+    points = np.where(seats, -results, results)
+    won, drawn, lost = (int((points == outcome).sum()) for outcome in (1, 0, -1))
+    elo, low, high = match_elo(won, drawn, lost)
+    (directory / REPORT_FILE).write_text(json.dumps({"won": won, "drawn": drawn, "lost": lost, "elo": elo}) + "\n")
+    console.print(
+        f"against the policy that it began as, over {REPORT_GAMES} games: {won} won, {drawn} drawn, {lost} lost, "
+        f"{elo:+.0f} Elo (95 % interval {low:+.0f} to {high:+.0f})",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def resume_command(options: ReinforceOptions, directory: Path, **changes: int) -> str:
+    """Return the command line that goes on with a run."""
+    preset = REINFORCE_PRESETS[options.preset]
+    words = learner_command.resume_command("reinforce", options, preset, directory, **changes)
+    return f"{words} --game {options.game} --init {shlex.quote(str(options.init))}"

@@ -1,0 +1,46 @@
+"""A line of live progress: steps done, what they brought, the time left."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PRINT_PERIOD = 30.0  # seconds between lines where the output is no terminal
+
+
+class StepsBar:
+    """A bar in a terminal, and a line now and then elsewhere."""
+
+    def __init__(self, console: Console, unit: str, total: int, done: int = 0) -> None:
+        self._console, self._unit, self._total = console, unit, total
+        self._printed = time.monotonic()
+        self._bar = Progress(
+            TextColumn(unit),
+            MofNCompleteColumn(),
+            BarColumn(None),
+            TextColumn("{task.fields[shown]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total, completed=done, shown="")
+
+    def __enter__(self) -> StepsBar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, done: int, shown: str) -> None:
+        """Say that so many steps are done, and what they brought."""
+        self._bar.update(self._task, completed=done, shown=shown)
+        now = time.monotonic()
+        if not self._console.is_terminal and (done == self._total or now - self._printed >= PRINT_PERIOD):
+            self._printed = now
+            self._console.print(f"{self._unit} {done}/{self._total}  {shown}", highlight=False, markup=False)

@@ -1,0 +1,58 @@
+"""`train.py value`: the options of the third stage of AlphaGo's pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from agents import learner_command
+from agents.alphago_config import VALUE_PRESETS, ValueConfig
+
+LEAST_ZERO = ("seed", "learning_rate", "weight_decay")  # options that may be 0, the others are at least 1
+
+
+@dataclass(frozen=True)
+class ValueOptions:
+    """Train a network that judges Go positions on one position each of many games of a policy (AlphaGo's third stage).
+
+    Examples:
+
+      train.py value --imitating models/go-9x9 --improved runs/reinforce-quick --preset quick
+      train.py value --imitating models/go-9x9 --improved runs/improved --preset laptop --out runs/value --resume
+    """
+
+    imitating: Path
+    """the policy that opens the games: a model file or its folder"""
+    improved: Path
+    """the policy that plays them to their ends"""
+    game: str = "go-9x9"
+    """Go on a board of any size"""
+    preset: Literal["quick", "laptop"] = "quick"
+    """where the options below come from: quick (minutes), laptop (an hour)"""
+    out: Path | None = None
+    """the run's directory (default: runs/value-PRESET, numbered where that is taken)"""
+    resume: bool = False
+    """go on with the run in --out (default: the newest runs/value-PRESET)"""
+    threads: int = 0
+    """threads that the network computes with, 0 for one a processor; other numbers round differently"""
+    tensorboard: bool = False
+    """also write TensorBoard events (needs the extra [tensorboard])"""
+    config: Annotated[ValueConfig, tyro.conf.OmitArgPrefixes] = VALUE_PRESETS["quick"]
+
+
+def main(arguments: list[str]) -> int:
+    """Train as the command line says; return the exit status."""
+    options = learner_command.parse(ValueOptions, arguments, VALUE_PRESETS, "train.py value")
+
+    def train() -> None:
+        from rich.console import Console
+
+        from agents.value_run import train_from  # here and not above: --help need not wait for torch
+
+        learner_command.check_numbers(options.config, least_zero=LEAST_ZERO)
+        train_from(options, Console(stderr=True))
+
+    return learner_command.run("train.py value", train)

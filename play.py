@@ -7,6 +7,8 @@ $ play.py checkers --white material:depth=6 --------- you against another bot
 $ play.py checkers --black random --white material -- watch two bots
 $ play.py connect_four ------------------------------ another game
 $ play.py checkers --hub --bot material ------------- be an engine for other programs (Hub protocol 2)
+$ play.py go --size 9 ------------------------------- Go, on 9x9
+$ play.py go --gtp --bot random --------------------- be a Go engine for other programs (GTP 2)
 $ play.py atari --game breakout --bot MODEL --------- watch a network play, its Q-values beside it
 
 Players: human, random, material:depth=4 (checkers), lines:depth=8 (connect_four), alphabeta:model=FILE,depth=8 (or
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
     from games.rules import Game
 
 # Who plays where nobody is named, the best first; the last needs no file.
-BOTS = {"checkers": ("models/checkers-anaconda", "material:depth=8"), "connect_four": ("lines:depth=8",)}
+BOTS = {
+    "checkers": ("models/checkers-anaconda", "material:depth=8"),
+    "connect_four": ("lines:depth=8",),
+    "go": ("models/go-19x19", "rollouts"),
+}
 SEARCHING = ("alphabeta", "material", "lines", "model", "mcts", "rollouts")  # kinds of player that can advise
 
 
@@ -108,10 +114,35 @@ class Atari:
     """Write a picture of the last step; without --explain one for each way to explain."""
 
 
+@dataclass(frozen=True)
+class Go(Common):
+    """Go, by area scoring."""
+
+    black: Spec = None
+    """Player of the black stones."""
+    white: Spec = None
+    """Player of the white stones."""
+    size: int = 19
+    """Rows and columns of the board, 1 to 19."""
+    komi: Annotated[
+        float | None, tyro.conf.arg(metavar="K", help_behavior_hint="(default: 7.5, 0.5 with a handicap)")
+    ] = None
+    """Points that White gets for moving second."""
+    handicap: int = 0
+    """Black stones that are on the board at the start, 2 to 9."""
+    gtp: bool = False
+    """Be an engine on standard input and output, by the Go Text Protocol, version 2."""
+    bot: Annotated[str | None, tyro.conf.arg(metavar="PLAYER", help_behavior_hint="(default: the best bot)")] = None
+    """Player that --gtp serves; its limits hold until the controller sets a clock."""
+    resign: float = 0.05
+    """Chance to win below which --gtp gives up, after three such moves, not early and not with a handicap; 0 never."""
+
+
 Command = (
     Annotated[Checkers, tyro.conf.subcommand(name="checkers")]
     | Annotated[ConnectFour, tyro.conf.subcommand(name="connect_four")]
     | Annotated[Atari, tyro.conf.subcommand(name="atari")]
+    | Annotated[Go, tyro.conf.subcommand(name="go")]
 )
 
 
@@ -131,6 +162,8 @@ def main() -> int:
     try:
         if isinstance(command, Checkers) and (command.hub or command.bot):
             return serve(command)
+        if isinstance(command, Go):
+            return serve_gtp(command)
         return play(command)
     except (PlayerError, PdnError, GameError) as error:
         print(f"play.py: {error}", file=sys.stderr)
@@ -187,12 +220,30 @@ def serve(command: Checkers) -> int:
     return 0
 
 
+def serve_gtp(command: Go) -> int:
+    """Be a GTP engine until the controller leaves."""
+    from agents.analysis import PlayerError
+    from agents.gtp.serve import serve as serve_engine
+    from games import go
+
+    foreign = [name for name in ("black", "white", "handicap") if getattr(command, name)]
+    if not command.gtp or foreign:
+        problem = f"--{foreign[0]} has no meaning with --gtp" if foreign else "--bot needs --gtp"
+        raise PlayerError(f"{problem}; as in play.py go --gtp --bot random")
+    if not 0 <= command.resign < 1:
+        raise PlayerError(f"--resign {command.resign:g} is no chance to win from 0 to 1")
+    komi = go.DEFAULT_KOMI if command.komi is None else command.komi
+    game = go.game(command.size)
+    serve_engine(command.bot or best_bot(game), game, komi, command.rules, command.resign, command.seed)
+    return 0
+
+
 def best_bot(game: Game) -> str:
     """Return the spec of the best bot whose files are here."""
     from agents.player import find_model
 
-    *models, last = BOTS[game.name]
-    return next((spec for spec in models if find_model(spec) is not None), last)
+    *models, last = BOTS[game.family]
+    return next((spec for spec in (f"models/{game.name}", *models) if find_model(spec) is not None), last)
 
 
 def seat(named: tuple[str | None, str | None], best: str) -> tuple[str, str]:

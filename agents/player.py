@@ -7,7 +7,8 @@ policy:model=FILE,temperature=0       a policy network alone
 mcts:model=FILE,visits=400           Monte Carlo tree search with a policy-value network; or seconds=1, or nodes=100000
 rollouts:visits=1000                 the same search with random games in the place of a network
 models/checkers-anaconda             a bare model file or folder: alpha-beta with it, 8 turns deep, or mcts
-hub:COMMAND LINE                     an outside engine that speaks the Hub protocol
+hub:COMMAND LINE                     an outside engine that speaks the Hub protocol (checkers)
+gtp:COMMAND LINE                     an outside engine that speaks the Go Text Protocol
 human                                a person; only play.py has a terminal to give
 """
 
@@ -134,13 +135,16 @@ PLAYERS: Mapping[str, Mapping[str, Option]] = {
     },
     "rollouts": TREE_OPTIONS,
     "hub": {**LIMITS, "frame": Option(str, choices=("rotated", "plain"))},  # see agents/hub.py
+    "gtp": {"seconds": LIMITS["seconds"]},
 }
 TREE_PLAYERS = ("policy", "mcts", "rollouts")  # see agents/tree_players.py
 NETWORK_PLAYERS = ("alphabeta", "policy", "mcts", "model")  # a model file belongs to them
-GAME_OF = {"material": "checkers", "lines": "connect_four", "hub": "checkers"}  # players of one game only
+OUTSIDE = ("hub", "gtp")  # players whose spec ends with an engine's command line
+GAME_OF = {"material": "checkers", "lines": "connect_four", "hub": "checkers", "gtp": "go"}  # players of one game only
 EXAMPLES = (
     "human, random, material:depth=4 (checkers), lines:depth=8 (connect_four), alphabeta:model=FILE,depth=8, "
-    "policy:model=FILE, mcts:model=FILE,visits=400, rollouts:visits=1000, hub:COMMAND, or a model file or folder"
+    "policy:model=FILE, mcts:model=FILE,visits=400, rollouts:visits=1000, hub:COMMAND (checkers), gtp:COMMAND (go), "
+    "or a model file or folder"
 )
 
 
@@ -161,12 +165,12 @@ def parse_spec(text: str) -> PlayerSpec:
             raise PlayerError(f"player {text!r}: no such player{_near(kind, PLAYERS)}; there are: {EXAMPLES}")
         return PlayerSpec("model", {"model": text.strip()})
 
-    if kind == "hub":
-        return _parse_hub_spec(text, rest)
+    if kind in OUTSIDE:
+        return _parse_outside_spec(text, kind, rest)
     return PlayerSpec(kind, _parse_options(text, kind, rest.split(",") if colon else []))
 
 
-def _parse_hub_spec(text: str, rest: str) -> PlayerSpec:
+def _parse_outside_spec(text: str, kind: str, rest: str) -> PlayerSpec:
     """Take the options before an engine's command line off, as a shell does with variables before a command."""
     items = []
     command = rest.strip()
@@ -174,8 +178,8 @@ def _parse_hub_spec(text: str, rest: str) -> PlayerSpec:
         items.append(match[1])
         command = command[match.end() :]
     if not command:
-        raise PlayerError(f"player {text!r}: the engine's command line is missing, as in hub:./engine --hub")
-    return PlayerSpec("hub", {**_parse_options(text, "hub", items), "command": command})
+        raise PlayerError(f"player {text!r}: the engine's command line is missing, as in {kind}:./engine --{kind}")
+    return PlayerSpec(kind, {**_parse_options(text, kind, items), "command": command})
 
 
 def _parse_options(text: str, kind: str, items: list[str]) -> dict[str, int | float | str]:
@@ -211,9 +215,9 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
     `seed` is for players that draw lots. `on_progress` hears from players that think for long, in the thread that acts.
     """
     parsed = parse_spec(spec)
-    game_name = GAME_OF.get(parsed.kind, game.name)
-    if game_name != game.name:
-        raise PlayerError(f"player {spec!r}: {parsed.kind} plays {game_name}, not {game.name}; there are: {EXAMPLES}")
+    family = GAME_OF.get(parsed.kind, game.family)
+    if family != game.family:
+        raise PlayerError(f"player {spec!r}: {parsed.kind} plays {family}, not {game.family}; there are: {EXAMPLES}")
     if parsed.kind == "human":
         raise PlayerError(f"player {spec!r}: a person needs a terminal, which only play.py gives")
     if parsed.kind == "random":
@@ -222,6 +226,10 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
         from agents.hub_client import HubPlayer
 
         return HubPlayer(spec, parsed.options, on_progress)
+    if parsed.kind == "gtp":
+        from agents.gtp.client import GtpPlayer
+
+        return GtpPlayer(spec, game, parsed.options)
     try:
         file = None
         if parsed.kind in NETWORK_PLAYERS:

@@ -1,0 +1,232 @@
+"""Analysis while the engine thinks: lz-analyze, kata-analyze, and moves that are made under their eyes.
+
+Each report is a line that says of one move after the other `info move VERTEX visits N winrate W prior P lcb L
+scoreLead S order K pv VERTEX ...`. Rates are the mover's: in lz- commands in hundredths of a per cent, else 0 to 1.
+`scoreLead` is the lead that the players of random games keep from here on, for want of a network that predicts it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agents.analysis import RESIGN, Analysis, MoveAnalysis
+from agents.gtp.arguments import Arguments, parse_colour, parse_int, parse_vertices, vertex
+from agents.gtp.protocol import Stream, Task, UsageError
+from agents.gtp.session import BLACK, Session, batch_of, turn_of, winrate_for
+from games.go_playouts import ownership
+from games.go_status import expected_owners
+from games.rules import State, apply, is_over
+
+DEFAULT_INTERVAL = 100  # hundredths of a second
+LEAD_PLAYOUTS = 100
+Z = 1.959964  # standard deviations to the lower end of a 95 % interval
+
+USAGE = (
+    "[COLOR] [INTERVAL in 1/100 s] [interval N] [minmoves N] [maxmoves N] [ownership true] [rootInfo true] "
+    "[allow | avoid COLOR VERTEX,VERTEX,... NUMBER_OF_MOVES]"
+)
+
+Emit = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an analysis command asks for."""
+
+    colour: int
+    interval: float  # seconds
+    is_fine: bool  # rates as fractions, as in kata- commands
+    ownership: bool = False
+    root_info: bool = False
+    least_moves: int = 0  # listed although nothing was spent on them
+    most_moves: int = 10**6
+    allowed: frozenset[int] | None = None  # None: all moves
+    avoided: frozenset[int] = frozenset()
+
+
+def parse_request(session: Session, arguments: Arguments, is_fine: bool) -> Request:
+    """Read [COLOR] [INTERVAL] and KEY VALUE pairs, the first two in any order; UsageError where they make no sense."""
+    request = Request(int(session.state.to_move), DEFAULT_INTERVAL / 100, is_fine)
+    words = list(arguments)
+    while words:
+        word = words.pop(0).lower()
+        if re.fullmatch("b|w|black|white", word):
+            request = replace(request, colour=parse_colour(word))
+        elif word.isascii() and word.isdigit():
+            request = replace(request, interval=parse_int(word, 0, 10**6) / 100)
+        elif word in ("allow", "avoid"):
+            request = _restrict(session, request, word, words)
+        elif not words:
+            raise UsageError(f"nothing follows {word}")
+        else:
+            request = _set(request, word, words.pop(0).lower())
+    return request
+
+
+def _set(request: Request, key: str, value: str) -> Request:
+    """Return a request with one more pair; what only asks for more than we can tell is passed over."""
+    if key == "interval":
+        return replace(request, interval=parse_int(value, 0, 10**6) / 100)
+    if key == "minmoves":
+        return replace(request, least_moves=parse_int(value, 0, 10**6))
+    if key == "maxmoves":
+        return replace(request, most_moves=parse_int(value, 0, 10**6))
+    if key in ("ownership", "rootinfo"):
+        if value not in ("true", "false"):
+            raise UsageError(f"{key} is true or false")
+        is_wanted = value == "true"
+        return replace(request, ownership=is_wanted) if key == "ownership" else replace(request, root_info=is_wanted)
+    if key in ("ownershipstdev", "movesownership", "movesownershipstdev", "pvvisits", "pvedgevisits", "noresultvalue"):
+        return request
+    raise UsageError(f"unknown key {key!r}")
+
+
+def _restrict(session: Session, request: Request, key: str, words: list[str]) -> Request:
+    """Take COLOR VERTEX,VERTEX,... UNTIL_MOVE off the words; restrictions of the other colour change nothing here."""
+    if len(words) < 3:
+        raise UsageError(f"{key} takes COLOR VERTEX,VERTEX,... NUMBER_OF_MOVES")
+    colour, points, depth = parse_colour(words.pop(0)), parse_vertices(session, words.pop(0)), words.pop(0)
+    parse_int(depth, 1, 10**6)
+    if colour != request.colour:
+        return request
+    if key == "avoid":
+        return replace(request, avoided=request.avoided | points)
+    return replace(request, allowed=(request.allowed or frozenset()) | points)
+
+
+# --- reports --------------------------------------------------------------------------------------------------------
+
+
+class Reporter:
+    """Says what a search has found so far, not more often than it was asked to."""
+
+    def __init__(self, session: Session, request: Request, emit: Emit) -> None:
+        self._session, self._request, self._emit = session, request, emit
+        self._state: State = turn_of(session.state, request.colour)
+        self._sign = 1 if request.colour == BLACK else -1
+        self._leads: dict[int, float] = {}  # of the moves that were reported, by action
+        self._owners = expected_owners(self._state) * self._sign if request.ownership else None
+        self._due = time.monotonic() + min(request.interval, 0.1)  # the first report does not wait
+        self._said: Analysis | None = None  # what was reported last
+
+    def hear(self, analysis: Analysis) -> None:
+        """Report where it is time to."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + self._request.interval
+            self.report(analysis)
+
+    def finish(self, analysis: Analysis) -> None:
+        """Report what the search ended with, unless that was said."""
+        if analysis is not self._said:
+            self.report(analysis)
+
+    def report(self, analysis: Analysis) -> None:
+        """Send a line about all moves."""
+        self._said = analysis
+        moves = self._listed(analysis)
+        parts = [self._info(analysis, move, order) for order, move in enumerate(moves)]
+        if self._request.root_info:
+            rate = "" if analysis.value is None else f" winrate {self._rate(analysis.value)}"
+            visits = sum(move.visits for move in analysis.moves)
+            parts.append(f"rootInfo visits {visits}{rate} scoreLead {self._lead(None):.2f}")
+        if self._owners is not None:
+            parts.append("ownership " + " ".join(f"{owner:.3f}" for owner in self._owners))
+        if parts:
+            self._emit(" ".join(parts))
+
+    def _listed(self, analysis: Analysis) -> list[MoveAnalysis]:
+        """Return the moves that are worth a word, the best first."""
+        request = self._request
+        moves = list(analysis.moves)
+        if not moves and analysis.action != RESIGN:  # a player that gives its choice and nothing else
+            value = 0.0 if analysis.value is None else analysis.value
+            moves = [MoveAnalysis(analysis.action, 1, 1.0, value, analysis.principal_variation)]
+        moves = [move for move in moves if move.action not in request.avoided]
+        if request.allowed is not None:
+            moves = [move for move in moves if move.action in request.allowed]
+        moves.sort(key=lambda move: (-move.visits, move.action != analysis.action, -move.prior))
+        tried = sum(move.visits > 0 for move in moves)
+        return moves[: min(max(tried, request.least_moves) or len(moves), request.most_moves)]
+
+    def _info(self, analysis: Analysis, move: MoveAnalysis, order: int) -> str:
+        line = move.principal_variation
+        if not line:
+            line = analysis.principal_variation if move.action == analysis.action else ()
+        names = [vertex(self._session, action) for action in line or (move.action,)]
+        rate = winrate_for(self._request.colour, move.value)
+        bound = max(0.0, rate - Z * math.sqrt(rate * (1 - rate) / move.visits)) if move.visits else 0.0
+        fields = {
+            "move": names[0],
+            "visits": move.visits,
+            "winrate": self._number(rate),
+            "prior": self._number(move.prior),
+            "lcb": self._number(bound),
+            "scoreLead": f"{self._lead(move.action):.2f}",
+            "order": order,
+        }
+        return f"info {' '.join(f'{name} {value}' for name, value in fields.items())} pv {' '.join(names)}"
+
+    def _rate(self, value: float) -> str:
+        return self._number(winrate_for(self._request.colour, value))
+
+    def _number(self, rate: float) -> str:
+        return f"{rate:.6f}" if self._request.is_fine else str(round(10_000 * rate))
+
+    def _lead(self, action: int | None) -> float:
+        """Return the lead, komi included, that random games end with on the average after a move (None: from here)."""
+        key = -1 if action is None else action
+        if key not in self._leads:
+            states = batch_of(self._state)
+            if action is not None and not is_over(states[0]):
+                apply(states[0], action)
+            lead = float(ownership(states, LEAD_PLAYOUTS, seed=0).sum()) - int(self._state.komi2) / 2
+            self._leads[key] = self._sign * lead
+        return self._leads[key]
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def analyze(is_fine: bool) -> Task:
+    """Return the command that analyses until something else comes in."""
+
+    def run(session: Session, arguments: Arguments) -> Stream:
+        request = parse_request(session, arguments, is_fine)
+
+        def work(emit: Emit) -> None:
+            reporter = Reporter(session, request, emit)
+            reporter.finish(session.analyse(request.colour, math.inf, reporter.hear))
+
+        return Stream(work, until_input=True)
+
+    return Task(run, USAGE)
+
+
+def genmove_analyze(is_fine: bool) -> Task:
+    """Return the command that makes a move, and says meanwhile what it thinks."""
+
+    def run(session: Session, arguments: Arguments) -> Stream:
+        request = parse_request(session, arguments, is_fine)
+
+        def work(emit: Emit) -> None:
+            reporter = Reporter(session, request, emit)
+            analysis = session.move(request.colour, reporter.hear)
+            reporter.finish(analysis)
+            emit(f"play {'resign' if analysis.action == RESIGN else vertex(session, analysis.action)}")
+
+        return Stream(work, until_input=False)
+
+    return Task(run, USAGE)
+
+
+HANDLERS = {
+    "lz-analyze": analyze(is_fine=False),
+    "lz-genmove_analyze": genmove_analyze(is_fine=False),
+    "kata-analyze": analyze(is_fine=True),
+    "kata-genmove_analyze": genmove_analyze(is_fine=True),
+}

@@ -1,0 +1,287 @@
+"""What the engine knows between two commands: the game so far, the clock, and the player that thinks for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agents.analysis import RESIGN, Analysis, PlayerError, Progress
+from agents.go_conduct import Ending, conduct, ending_of
+from agents.gtp.clock import Clock
+from agents.gtp.protocol import GtpError
+from agents.player import Player, SearchingPlayer
+from games import go
+from games.go_board import MAX_PLIES, forget
+from games.go_status import Status, board_of, judge, settle
+from games.rules import Game, GameError, State, States, apply, is_over
+from games.sgf import SgfGame
+
+BLACK, WHITE = 0, 1
+COLOURS = ("black", "white")
+LATEST_PLY = MAX_PLIES - 361  # of a record from which searches still have room for their lines
+
+WARM_UP_SECONDS = 0.01
+
+PlayerMaker = Callable[[Game], Player]
+
+
+@dataclass(frozen=True)
+class Resignation:
+    """When the engine gives up: it must see itself lost several times in a row, and not early in the game."""
+
+    winrate: float = 0.0  # gives up below it; 0 never
+    in_a_row: int = 3  # own moves
+    least_share: float = 0.25  # of the board's points: so many moves must have been played
+
+
+class Session:
+    """One game after the other on boards of changing sizes, all with one player."""
+
+    def __init__(
+        self, make_player: PlayerMaker, game: Game, rules: str, resignation: Resignation | None = None
+    ) -> None:
+        """PlayerError where the player cannot play on this board."""
+        self._make_player = make_player
+        self.rules = rules
+        self.player = self._new_player(game)
+        self.resignation = resignation or Resignation()
+        self.clock = Clock()
+        self.game = game
+        self.komi = float(game.new(1, rules)[0].komi2) / 2
+        self.handicap = 0
+        self.positions: list[State] = []  # the start, and after each move
+        self.moves: list[tuple[int, int]] = []  # colour and action
+        self._hopeless = 0  # own moves in a row that looked lost
+        self.clear()
+
+    # --- the game ---------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The position now; not to be written to."""
+        return self.positions[-1]
+
+    @property
+    def rows(self) -> int:
+        """Of the board."""
+        return int(self.state.rows)
+
+    @property
+    def columns(self) -> int:
+        """Of the board."""
+        return int(self.state.columns)
+
+    @property
+    def pass_action(self) -> int:
+        """The action that passes."""
+        return self.rows * self.columns
+
+    def clear(self) -> None:
+        """Start another game on an empty board."""
+        self.start_from([self._empty(self.game, self.komi)])
+
+    def start_from(self, positions: Sequence[State], moves: Sequence[tuple[int, int]] = (), handicap: int = 0) -> None:
+        """Go on with another game: its start, then the position after each move."""
+        self.positions, self.moves, self.handicap = list(positions), list(moves), handicap
+        self._hopeless = 0
+        self.clock.restart()
+        self.player.new_game()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Start another game on a board of another size; GtpError, the game unchanged, where the player has none."""
+        self._take_game(rows, columns)
+        self.clear()
+
+    def _take_game(self, rows: int, columns: int) -> None:
+        """Have the player for a size; the caller starts a game."""
+        try:
+            game = go.game(rows, columns)
+            player = self.player if game is self.game else self._new_player(game)
+        except (GameError, PlayerError):
+            raise GtpError("unacceptable size") from None
+        if player is not self.player:
+            self.player.close()
+        self.game, self.player = game, player
+
+    def _new_player(self, game: Game) -> Player:
+        """Make the player for a size, and let it think for a moment: what it loads and compiles is on no clock."""
+        player = self._make_player(game)
+        if isinstance(player, SearchingPlayer):
+            player.search(game.new(1, self.rules)[0], WARM_UP_SECONDS)
+        return player
+
+    def set_komi(self, komi: float) -> None:
+        """Change the komi, of the game so far too."""
+        check_komi(komi)
+        self.komi = komi
+        for state in self.positions:
+            state.komi2 = int(2 * komi)
+
+    def set_rules(self, rules: str) -> None:
+        """Change the rule set, of the game so far too."""
+        self.rules = rules
+        for state in self.positions:
+            for name in ("ko_rule", "suicide"):
+                state[name] = self.game.rule_sets[rules][name]
+
+    def place(self, black: Sequence[int], white: Sequence[int], to_play: int, handicap: int = 0) -> None:
+        """Start another game at these stones; GameError where they are no legal board."""
+        start = self._empty(self.game, self.komi)
+        go.setup(start, black, white, to_play)
+        self.start_from([start], handicap=handicap)
+
+    def load(self, record: SgfGame, num_moves: int) -> None:
+        """Go on with a recorded game after so many of its moves.
+
+        GtpError or GameError, this game unchanged, where the record is not legal or the player cannot play its size.
+        """
+        komi = self.komi if record.start.komi is None else record.start.komi
+        check_komi(komi)
+        start = self._empty(go.game(record.start.rows, record.start.columns), komi)
+        go.setup(start, record.start.black, record.start.white, record.start.to_play)
+        positions = [start]
+        moves = list(zip(record.players, record.actions, strict=True))[:num_moves]
+        for colour, action in moves:
+            positions.append(after_move(positions[-1], colour, action))
+        self._take_game(record.start.rows, record.start.columns)
+        self.komi = komi
+        self.start_from(positions, moves, record.handicap)
+
+    def _empty(self, game: Game, komi: float) -> State:
+        state = game.new(1, self.rules)[0]
+        state.komi2 = int(2 * komi)
+        state.move_limit = MAX_PLIES
+        return state
+
+    def set_to_play(self, colour: int) -> None:
+        """Say whose turn it is."""
+        self.positions[-1] = turn_of(self.state, colour)
+
+    def stones(self, colour: int, position: State | None = None) -> list[int]:
+        """Return where the stones of a colour are, now or in another position."""
+        board = board_of(self.state if position is None else position)
+        points: list[int] = np.flatnonzero(board == colour + 1).tolist()
+        return points
+
+    def is_legal(self, colour: int, action: int) -> bool:
+        """Say whether a colour may make a move, whoever's turn it is."""
+        return bool(go.is_legal(turn_of(self.state, colour), action))
+
+    def legal_actions(self, colour: int) -> list[int]:
+        """Return what a colour may play."""
+        return self.game.legal_actions(turn_of(self.state, colour))
+
+    def play(self, colour: int, action: int) -> None:
+        """Make a move; GtpError where it is not legal."""
+        self.positions.append(after_move(self.state, colour, action))
+        self.moves.append((colour, action))
+
+    def undo(self) -> None:
+        """Take the last move back."""
+        if not self.moves:
+            raise GtpError("cannot undo")
+        self.positions.pop()
+        self.moves.pop()
+        self._hopeless = 0
+
+    def status(self) -> Status:
+        """Return which stones are dead, and the score without them."""
+        if ending_of(self.rules) is Ending.ALL_ALIVE:
+            return settle(self.state, frozenset())
+        return judge(self.state)
+
+    # --- thinking ---------------------------------------------------------------------------------------------------
+
+    def analyse(self, colour: int, seconds: float | None = None, on_progress: Progress | None = None) -> Analysis:
+        """Return what the player thinks with this colour to move, for `seconds` in the stead of its own limits."""
+        state = turn_of(self.state, colour)
+        if isinstance(self.player, SearchingPlayer):
+            return self.player.search(state, seconds, on_progress)
+        analysis = self.player.act(batch_of(state))[0]
+        if on_progress is not None:
+            on_progress(analysis)
+        return analysis
+
+    def choose(self, colour: int, on_progress: Progress | None = None, cleanup: bool = False) -> Analysis:
+        """Return the move that the player would make for a colour, by its clock."""
+        moves_left = (self.pass_action - len(self.moves)) // 3
+        seconds = self.clock.seconds(colour, moves_left)
+        analysis = self.analyse(colour, seconds, on_progress)
+        ending = Ending.CLEANUP if cleanup else ending_of(self.rules)
+        return conduct(turn_of(self.state, colour), analysis, ending)
+
+    def move(self, colour: int, on_progress: Progress | None = None, cleanup: bool = False) -> Analysis:
+        """Let the player make a move for a colour and return why; its action is RESIGN where it gives up."""
+        started = time.monotonic()
+        analysis = self.choose(colour, on_progress, cleanup)
+        self.clock.spend(colour, time.monotonic() - started)
+        if analysis.action == RESIGN or self._is_lost(colour, analysis):
+            return replace(analysis, action=RESIGN)
+        self.play(colour, analysis.action)
+        return analysis
+
+    def _is_lost(self, colour: int, analysis: Analysis) -> bool:
+        """Count how often the player has seen itself lost, and say whether it gives up."""
+        limits = self.resignation
+        if analysis.value is None:
+            return False
+        winrate = winrate_for(colour, analysis.value)
+        self._hopeless = self._hopeless + 1 if winrate < limits.winrate else 0
+        is_late = len(self.moves) >= limits.least_share * self.pass_action
+        return self._hopeless >= limits.in_a_row and is_late and self.handicap == 0
+
+    def stop(self) -> None:
+        """End a search under way in another thread."""
+        if isinstance(self.player, SearchingPlayer):
+            self.player.stop()
+
+    def close(self) -> None:
+        """Let the player go."""
+        self.player.close()
+
+
+# --- positions ------------------------------------------------------------------------------------------------------
+
+
+def turn_of(state: State, colour: int) -> State:
+    """Return a copy of a position with this colour to move, a game that two passes have ended open again."""
+    state = state.copy()
+    if state.to_move != colour:
+        state.to_move = colour
+        state.passes = 0
+    if is_over(state):
+        state.passes = 0
+    if state.ply >= LATEST_PLY:  # what superko remembers has an end
+        state.ply = 0
+        forget(state)
+    return state
+
+
+def after_move(state: State, colour: int, action: int) -> State:
+    """Return the position after a move of a colour, whoever's turn it was; GtpError where the move is not legal."""
+    state = turn_of(state, colour)
+    if not go.is_legal(state, action):
+        raise GtpError("illegal move")
+    apply(state, action)
+    return state
+
+
+def batch_of(state: State) -> States:
+    """Return a position as a batch of one."""
+    states = np.zeros(1, state.dtype)
+    states[0] = state
+    return states
+
+
+def winrate_for(colour: int, value: float) -> float:
+    """Return the chance to win, 0 to 1, of a colour in a position with this value for Black."""
+    return (1 + (value if colour == BLACK else -value)) / 2
+
+
+def check_komi(komi: float) -> None:
+    """Refuse a komi that no game is played with."""
+    if not (abs(komi) <= go.MAX_KOMI and float(2 * komi).is_integer()):
+        raise GtpError(f"komi {komi:g} is not a multiple of 0.5 from -{go.MAX_KOMI} to {go.MAX_KOMI}")

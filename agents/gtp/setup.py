@@ -1,0 +1,314 @@
+"""Commands that set a game up or take it back: boards, rules, handicaps, moves and records."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from agents.go_view import plain_board
+from agents.gtp.arguments import (
+    Arguments,
+    colour_to_play,
+    exactly,
+    parse_colour,
+    parse_int,
+    parse_point,
+    vertex,
+    vertices,
+)
+from agents.gtp.protocol import GtpError, Task, UsageError, parse_vertex
+from agents.gtp.session import BLACK, COLOURS, WHITE, Session
+from games import go
+from games.rules import GameError
+from games.sgf import MAX_BYTES, SgfGame, SgfStart, read_game, write_game
+
+MOST_HANDICAP = 9
+KO_RULES = ("SIMPLE", "POSITIONAL", "SITUATIONAL")  # by a record's ko_rule, as kata-set-rules has them
+RULES_BY_NAME = {  # of other programs, as far as they count area and differ from ours in nothing that a game shows
+    "chinese": "chinese",
+    "chinese-ogs": "chinese",
+    "chinese-kgs": "chinese",
+    "tromp-taylor": "tromp-taylor",
+    "aga": "situational",
+    "bga": "situational",
+    "french": "situational",
+    "situational": "situational",
+    "simple-ko": "simple-ko",
+}
+
+
+def boardsize(session: Session, arguments: Arguments) -> str:
+    """Change the size; the board is cleared, as clients expect that send no clear_board after it."""
+    size = parse_int(exactly(arguments, 1)[0], 0, 10**9)
+    session.resize(size, size)
+    return ""
+
+
+def rectangular_boardsize(session: Session, arguments: Arguments) -> str:
+    columns, rows = (parse_int(text, 1, 10**6) for text in exactly(arguments, 2))
+    session.resize(rows, columns)
+    return ""
+
+
+def query_boardsize(session: Session, arguments: Arguments) -> str:
+    return str(session.rows) if session.rows == session.columns else f"{session.columns} {session.rows}"
+
+
+def clear_board(session: Session, arguments: Arguments) -> str:
+    session.clear()
+    return ""
+
+
+def komi(session: Session, arguments: Arguments) -> str:
+    (text,) = exactly(arguments, 1)
+    if not re.fullmatch(r"[-+]?[0-9]{1,4}(\.[0-9]{0,6})?", text, re.ASCII):
+        raise UsageError("syntax error")
+    session.set_komi(float(text))
+    return ""
+
+
+def get_komi(session: Session, arguments: Arguments) -> str:
+    exactly(arguments, 0)
+    return f"{session.komi:g}"
+
+
+def kata_set_rules(session: Session, arguments: Arguments) -> str:
+    """Take a rule set by its name or as KataGo's JSON."""
+    text = " ".join(arguments)
+    name = RULES_BY_NAME.get(text.lower()) if not text.startswith("{") else named_rules(session, text)
+    if name is None:
+        raise GtpError(f"unknown rules; there are {', '.join(dict.fromkeys(RULES_BY_NAME.values()))}, all count area")
+    session.set_rules(name)
+    return ""
+
+
+def named_rules(session: Session, text: str) -> str | None:
+    """Return our name for rules in JSON, None for those that we do not play by."""
+    try:
+        wanted = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(wanted, dict) or wanted.get("scoring", "AREA") != "AREA" or wanted.get("tax", "NONE") != "NONE":
+        return None
+    described = (wanted.get("ko", "POSITIONAL"), bool(wanted.get("suicide", False)))
+    for name, values in session.game.rule_sets.items():
+        if (KO_RULES[values["ko_rule"]], bool(values["suicide"])) == described:
+            return name
+    return None
+
+
+def kata_get_rules(session: Session, arguments: Arguments) -> str:
+    rules = {"hasButton": False, "ko": KO_RULES[int(session.state.ko_rule)], "scoring": "AREA"}
+    return json.dumps(rules | {"suicide": bool(session.state.suicide), "tax": "NONE", "whiteHandicapBonus": "0"})
+
+
+def set_handicap(session: Session, points: Sequence[int]) -> str:
+    """Set handicap stones up; White moves next."""
+    session.place(points, (), WHITE, handicap=len(points))
+    return vertices(session, points)
+
+
+def refuse_if_used(session: Session) -> None:
+    """Handicap stones come before anything else."""
+    if session.moves or session.stones(BLACK) or session.stones(WHITE):
+        raise GtpError("board not empty")
+
+
+def fixed_points(session: Session, count: int) -> list[int]:
+    """Return the points of a fixed handicap."""
+    try:
+        if session.rows != session.columns:
+            raise GtpError("invalid number of stones")
+        return go.handicap_points(session.rows, count)
+    except GameError:
+        raise GtpError("invalid number of stones") from None
+
+
+def fixed_handicap(session: Session, arguments: Arguments) -> str:
+    count = parse_int(exactly(arguments, 1)[0], 0, 10**6)
+    refuse_if_used(session)
+    return set_handicap(session, fixed_points(session, count))
+
+
+def place_free_handicap(session: Session, arguments: Arguments) -> str:
+    """Choose the points of a handicap: the fixed ones, as many as there are up to the number asked for."""
+    count = parse_int(exactly(arguments, 1)[0], 0, 10**6)
+    refuse_if_used(session)
+    if not 2 <= count < session.pass_action:
+        raise GtpError("invalid number of stones")
+    for fewer in range(min(count, MOST_HANDICAP), 1, -1):
+        try:
+            return set_handicap(session, fixed_points(session, fewer))
+        except GtpError:
+            continue
+    raise GtpError("invalid number of stones")
+
+
+def set_free_handicap(session: Session, arguments: Arguments) -> str:
+    refuse_if_used(session)
+    try:
+        points = [parse_point(session, text) for text in arguments]
+    except GtpError:
+        raise GtpError("bad vertex list") from None
+    if len(points) < 2 or len(set(points)) < len(points) or len(points) >= session.pass_action:
+        raise GtpError("bad vertex list")
+    set_handicap(session, points)
+    return ""
+
+
+def set_position(session: Session, arguments: Arguments) -> str:
+    """Set stones up: set_position COLOR VERTEX COLOR VERTEX ...; Black moves next."""
+    stones: tuple[list[int], list[int]] = ([], [])
+    for colour, text in zip(arguments[::2], exactly(arguments, len(arguments) // 2 * 2)[1::2], strict=True):
+        stones[parse_colour(colour)].append(parse_point(session, text))
+    session.place(*stones, BLACK)
+    return ""
+
+
+def setup_player(session: Session, arguments: Arguments) -> str:
+    """Say who moves next, whatever was played."""
+    session.set_to_play(parse_colour(exactly(arguments, 1)[0]))
+    return ""
+
+
+# --- moves ----------------------------------------------------------------------------------------------------------
+
+
+def play(session: Session, arguments: Arguments) -> str:
+    colour, text = exactly(arguments, 2)
+    session.play(parse_colour(colour), parse_vertex(text, session.rows, session.columns))
+    return ""
+
+
+def play_sequence(session: Session, arguments: Arguments) -> str:
+    """Make several moves: COLOR VERTEX COLOR VERTEX ...; those before one that is illegal stay."""
+    for at in range(0, len(exactly(arguments, len(arguments) // 2 * 2)), 2):
+        play(session, arguments[at : at + 2])
+    return ""
+
+
+def undo(session: Session, arguments: Arguments) -> str:
+    exactly(arguments, 0)
+    session.undo()
+    return ""
+
+
+def undo_several(session: Session, arguments: Arguments) -> str:
+    """Take so many moves back, all or none."""
+    if len(arguments) > 1:
+        raise UsageError("syntax error")
+    count = parse_int(arguments[0], 0, 10**6) if arguments else 1
+    if count > len(session.moves):
+        raise GtpError("cannot undo")
+    for _ in range(count):
+        session.undo()
+    return ""
+
+
+def is_legal(session: Session, arguments: Arguments) -> str:
+    colour, text = exactly(arguments, 2)
+    action = parse_vertex(text, session.rows, session.columns)
+    return str(int(session.is_legal(parse_colour(colour), action)))
+
+
+def all_legal(session: Session, arguments: Arguments) -> str:
+    actions = session.legal_actions(colour_to_play(session, arguments))
+    return vertices(session, [action for action in actions if action != session.pass_action])
+
+
+# --- the board as text ----------------------------------------------------------------------------------------------
+
+
+def showboard(session: Session, arguments: Arguments) -> str:
+    return "\n" + plain_board(session.state, f"rules {session.rules}")
+
+
+def list_stones(session: Session, arguments: Arguments) -> str:
+    return vertices(session, session.stones(parse_colour(exactly(arguments, 1)[0])))
+
+
+def color(session: Session, arguments: Arguments) -> str:
+    stone = go.stone_at(session.state, parse_point(session, exactly(arguments, 1)[0]))
+    return ("empty", *COLOURS)[stone]
+
+
+def captures(session: Session, arguments: Arguments) -> str:
+    """Return how many stones a colour has taken."""
+    return str(int(session.state.captured[1 - parse_colour(exactly(arguments, 1)[0])]))
+
+
+def countlib(session: Session, arguments: Arguments) -> str:
+    point = parse_point(session, exactly(arguments, 1)[0])
+    if not go.stone_at(session.state, point):
+        raise GtpError("no stone there")
+    return str(go.chain_liberties(session.state, point))
+
+
+def move_history(session: Session, arguments: Arguments) -> str:
+    return "\n".join(f"{COLOURS[colour]} {vertex(session, action)}" for colour, action in reversed(session.moves))
+
+
+def last_move(session: Session, arguments: Arguments) -> str:
+    if not session.moves:
+        raise GtpError("no previous move known")
+    colour, action = session.moves[-1]
+    return f"{COLOURS[colour]} {vertex(session, action)}"
+
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+
+def loadsgf(session: Session, arguments: Arguments) -> str:
+    """Load the main line of a record, up to before a move where one is given."""
+    if len(arguments) not in (1, 2):
+        raise UsageError("syntax error")
+    num_moves = parse_int(arguments[1], 1, 10**6) - 1 if len(arguments) == 2 else 10**6
+    try:
+        with Path(arguments[0]).open("rb") as file:
+            session.load(read_game(file.read(MAX_BYTES + 1)), num_moves)
+    except (OSError, ValueError):  # ValueError: of the record, of its moves, of a name with a null byte
+        raise GtpError("cannot load file") from None
+    return ""
+
+
+def printsgf(session: Session, arguments: Arguments) -> str:
+    """Return the game as SGF."""
+    first = session.positions[0]
+    black, white = (tuple(session.stones(colour, first)) for colour in (BLACK, WHITE))
+    start = SgfStart(session.rows, session.columns, session.komi, black, white, int(first.to_move))
+    players, actions = (tuple(move[part] for move in session.moves) for part in (0, 1))
+    return write_game(SgfGame(start, actions, players, session.handicap, {"RU": session.rules})).decode()
+
+
+HANDLERS = {
+    "boardsize": Task(boardsize, "SIZE"),
+    "rectangular_boardsize": Task(rectangular_boardsize, "COLUMNS ROWS"),
+    "query_boardsize": Task(query_boardsize),
+    "clear_board": Task(clear_board),
+    "komi": Task(komi, "KOMI"),
+    "get_komi": Task(get_komi),
+    "get_handicap": Task(lambda session, arguments: str(session.handicap)),
+    "kata-set-rules": Task(kata_set_rules, "NAME or JSON"),
+    "kata-get-rules": Task(kata_get_rules),
+    "kgs-rules": Task(kata_set_rules, "NAME"),
+    "fixed_handicap": Task(fixed_handicap, "NUMBER"),
+    "place_free_handicap": Task(place_free_handicap, "NUMBER"),
+    "set_free_handicap": Task(set_free_handicap, "VERTEX VERTEX ..."),
+    "set_position": Task(set_position, "COLOR VERTEX COLOR VERTEX ..."),
+    "play": Task(play, "COLOR VERTEX"),
+    "undo": Task(undo),
+    "gg-undo": Task(undo_several, "[NUMBER]"),
+    "is_legal": Task(is_legal, "COLOR VERTEX"),
+    "all_legal": Task(all_legal, "[COLOR]"),
+    "showboard": Task(showboard),
+    "list_stones": Task(list_stones, "COLOR"),
+    "color": Task(color, "VERTEX"),
+    "captures": Task(captures, "COLOR"),
+    "countlib": Task(countlib, "VERTEX"),
+    "move_history": Task(move_history),
+    "last_move": Task(last_move),
+    "loadsgf": Task(loadsgf, "FILE [MOVE_NUMBER]"),
+    "printsgf": Task(printsgf),
+}

@@ -1,0 +1,631 @@
+"""The GTP engine: text, every command, analysis that input ends, and noise that ends nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import queue
+import random
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agents.analysis import Analysis, MoveAnalysis, PlayerError, Progress
+from agents.gtp.clock import Clock, TimeLeft, TimeSettings, japanese
+from agents.gtp.engine import GtpEngine
+from agents.gtp.protocol import Command, input_lines, parse_command, response
+from agents.gtp.session import Resignation, Session
+from agents.player import make_player
+from games import go
+from games.rules import Game, State, States
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Thinker:
+    """A searching player that likes the moves it is told to, and reports them until it is stopped."""
+
+    name = "thinker"
+
+    def __init__(self, wanted: list[int], value: float = 0.0) -> None:
+        self.wanted, self.value = wanted, value
+        self.seconds: list[float | None] = []
+        self._stopped = threading.Event()
+
+    def search(self, state: State, seconds: float | None = None, on_progress: Progress | None = None) -> Analysis:
+        self.seconds.append(seconds)
+        self._stopped.clear()
+        legal = set(go.game(int(state.rows)).legal_actions(state))
+        actions = [action for action in self.wanted if action in legal] or [int(state.rows) ** 2]
+        shares = [len(actions) - index for index in range(len(actions))]
+        moves = tuple(
+            MoveAnalysis(action, 10 * share, share / sum(shares), self.value, (action, 80))
+            for action, share in zip(actions, shares, strict=True)
+        )
+        found = Analysis(actions[0], self.value, (actions[0],), 1, 10, moves=moves)
+        while seconds == float("inf") and not self._stopped.wait(0.01):
+            if on_progress is not None:
+                on_progress(found)
+        if on_progress is not None:
+            on_progress(found)
+        return found
+
+    def act(self, states: States) -> list[Analysis]:
+        return [self.search(state) for state in states]
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def new_game(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Controller:
+    """Sends command lines to an engine in a thread of its own and hears its responses."""
+
+    def __init__(self, player: Thinker | str, size: int = 9, rules: str = "chinese", resign: float = 0.1) -> None:
+        def make(game: Game) -> object:
+            if game.num_actions == 17 * 17 + 1:
+                raise PlayerError("not on this board")
+            return make_player(player, game, seed=1) if isinstance(player, str) else player
+
+        self.session = Session(make, go.game(size), rules, Resignation(resign))  # type: ignore[arg-type]
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        controller = self
+
+        class Output(io.StringIO):
+            def write(self, text: str) -> int:
+                assert text.endswith("\n"), "whole lines"
+                for line in text[:-1].split("\n"):
+                    controller._said.put(line)
+                return len(text)
+
+        self._engine = GtpEngine(self.session, Output())
+        self._thread = threading.Thread(target=self._engine.run, args=(iter(self._lines.get, None),), daemon=True)
+        self._thread.start()
+
+    def send(self, *lines: str) -> None:
+        for line in lines:
+            self._lines.put(line)
+
+    def hear_line(self) -> str:
+        return self._said.get(timeout=60)
+
+    def hear(self) -> str:
+        """Return the lines of a response; the empty one that ends it is left out."""
+        lines = [self.hear_line()]
+        while lines[-1]:
+            lines.append(self.hear_line())
+        return "\n".join(lines[:-1])
+
+    def ask(self, line: str) -> str:
+        self.send(line)
+        return self.hear()
+
+    def tell(self, *lines: str) -> None:
+        for line in lines:
+            assert self.ask(line) == "=", line
+
+    def ends(self) -> bool:
+        self._lines.put(None)
+        self._thread.join(60)
+        return not self._thread.is_alive()
+
+
+@pytest.fixture
+def thinker() -> Thinker:
+    return Thinker([40, 41, 42])
+
+
+@pytest.fixture
+def controller(thinker: Thinker) -> Iterator[Controller]:
+    controller = Controller(thinker)
+    yield controller
+    assert controller.ends()
+
+
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("genmove b\n", Command("", "genmove", ("b",))),
+        ("  12\tplay  b D4 # a comment\r\n", Command("12", "play", ("b", "D4"))),
+        ("2147483647 name", Command("2147483647", "name", ())),
+        ("2147483648 name", Command("", "2147483648", ("name",))),
+        ("pl\x07ay\x00", Command("", "play", ())),
+        ("7", Command("7", "", ())),
+        ("# nothing", None),
+        (" \t\r\n", None),
+        ("\x01\x02", None),
+    ],
+)
+def test_parse_command(line: str, expected: Command | None) -> None:
+    assert parse_command(line) == expected
+
+
+def test_responses_hold_no_empty_line() -> None:
+    assert response("3") == "=3\n\n"
+    assert response("", "one\n\n\n two\r\n") == "= one\n two\n\n"
+    assert response("4", "no\x00", is_success=False) == "?4 no\n\n"
+
+
+def test_input_is_cut_into_lines_and_heard_at_once() -> None:
+    chunks = [b"na", b"me\nver", b"sion\r\n\xff\xfe", b"\n", b"last", b""]
+    heard: list[int] = []
+    lines = list(input_lines(iter(chunks).__next__, lambda: heard.append(1)))
+    assert lines == ["name", "version\r", "\ufffd\ufffd", "last"]
+    assert len(heard) == 5
+    long = [b"x" * 3_000_000, b"y\nname\n", b""]
+    assert [len(line) for line in input_lines(iter(long).__next__, lambda: None)] == [1 << 20, 4]
+
+
+# --- the clock ------------------------------------------------------------------------------------------------------
+
+
+def test_time_without_limits() -> None:
+    clock = Clock()
+    assert clock.seconds(0, 30) is None
+    for settings in (TimeSettings(0, 10, 0), TimeSettings(0, 0, 0), None):
+        clock.set(settings)
+        assert clock.seconds(0, 30) is None
+
+
+def test_main_time_is_shared_out() -> None:
+    clock = Clock()
+    clock.set(TimeSettings(300))
+    assert clock.seconds(0, 60) == pytest.approx(4.9)
+    clock.spend(0, 100)
+    assert clock.seconds(0, 50) == pytest.approx(3.9)
+    assert clock.seconds(1, 60) == pytest.approx(4.9)
+    clock.tell(0, TimeLeft(1.0, 0))
+    assert clock.seconds(0, 50) == pytest.approx(1 / 50 * 3 / 4)
+    clock.tell(0, TimeLeft(0.0, 0))
+    assert clock.seconds(0, 50) == 0.01
+
+
+def test_byo_yomi_periods() -> None:
+    clock = Clock()
+    clock.set(TimeSettings(10, 30, 5))
+    assert clock.seconds(0, 60) == pytest.approx(5.9), "a period will come: no need to save"
+    clock.spend(0, 15)  # 5 s into the first period
+    assert clock.seconds(0, 60) == pytest.approx(25 / 4 - 0.1)
+    clock.spend(0, 10)
+    assert clock.seconds(0, 60) == pytest.approx(5 - 0.1)
+    for _ in range(3):
+        clock.spend(0, 1)
+    assert clock.seconds(0, 60) == pytest.approx(6 - 0.1), "a new period"
+    clock.set(TimeSettings(0, 30, 5))
+    assert clock.seconds(1, 60) == pytest.approx(6 - 0.1)
+    clock.set(japanese(60, 10, 3))
+    assert clock.seconds(1, 60) == pytest.approx(10 - 0.1)
+
+
+def test_a_controller_may_keep_a_clock_without_settings() -> None:
+    clock = Clock()
+    clock.tell(1, TimeLeft(60, 0))
+    assert clock.seconds(1, 20) == pytest.approx(2.9)
+
+
+def test_the_clock_reaches_the_player(controller: Controller, thinker: Thinker) -> None:
+    controller.ask("genmove b")
+    controller.tell("time_settings 0 5 1")
+    controller.ask("genmove w")
+    controller.tell("kgs-time_settings absolute 120", "time_left b 0 0")
+    controller.ask("genmove b")
+    controller.tell("kgs-time_settings none")
+    controller.ask("reg_genmove w")
+    assert thinker.seconds[1:] == [None, pytest.approx(4.9), 0.01, None]
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+REQUIRED = """
+    protocol_version name version known_command list_commands quit boardsize clear_board komi play genmove undo
+    time_settings time_left fixed_handicap place_free_handicap set_free_handicap final_score final_status_list loadsgf
+    reg_genmove showboard kgs-genmove_cleanup lz-analyze kata-analyze kata-genmove_analyze list_stones all_legal
+    is_legal gogui-analyze_commands
+"""
+
+
+def test_what_the_standard_requires_is_there(controller: Controller) -> None:
+    listed = controller.ask("list_commands").removeprefix("= ").split()
+    assert len(listed) == len(set(listed)) and set(REQUIRED.split()) <= set(listed)
+    assert controller.ask("1 protocol_version") == "=1 2"
+    assert controller.ask("2147483647 name") == "=2147483647 Playfield"
+    for name in REQUIRED.split():
+        assert controller.ask(f"known_command {name}") == "= true"
+    assert controller.ask("known_command nonsense") == "= false"
+
+
+NO_SUCH_RULES = "? unknown rules; there are chinese, tromp-taylor, situational, simple-ko, all count area"
+SCRIPTS = {
+    "sizes": [
+        ("boardsize 25", "? unacceptable size"),
+        ("boardsize 0", "? unacceptable size"),
+        ("boardsize 17", "? unacceptable size"),  # the player's, not ours
+        ("boardsize 13", "="),
+        ("query_boardsize", "= 13"),
+        ("rectangular_boardsize 7 5", "="),
+        ("query_boardsize", "= 7 5"),
+        ("play b G5", "="),
+        ("play b A6", "? invalid coordinate; expected play COLOR VERTEX"),
+        ("boardsize", "? syntax error; expected boardsize SIZE"),
+        ("boardsize nine", "? expected a whole number from 0 to 1000000000; expected boardsize SIZE"),
+    ],
+    "moves": [
+        ("play b D4", "="),
+        ("play B e5", "="),  # the same colour twice
+        ("play white pass", "="),
+        ("play w D4", "? illegal move"),
+        ("play w I5", "? invalid coordinate; expected play COLOR VERTEX"),
+        ("play w K5", "? invalid coordinate; expected play COLOR VERTEX"),
+        ("play green E4", "? invalid color; expected play COLOR VERTEX"),
+        ("play w", "? syntax error; expected play COLOR VERTEX"),
+        ("list_stones black", "= E5 D4"),
+        ("move_history", "= white pass\nblack E5\nblack D4"),
+        ("last_move", "= white pass"),
+        ("undo", "="),
+        ("gg-undo 3", "? cannot undo"),
+        ("gg-undo 2", "="),
+        ("undo", "? cannot undo"),
+        ("list_stones b", "="),
+        ("genmove b", "= E5"),
+        ("genmove b", "= F5"),
+        ("reg_genmove w", "= G5"),
+        ("color G5", "= empty"),
+        ("color F5", "= black"),
+        ("countlib F5", "= 6"),
+        ("countlib A1", "? no stone there"),
+    ],
+    "ko and suicide": [
+        ("set_position b D5 b C4 b D3 b E4 w E5 w F4 w E3", "="),
+        ("play w D4", "="),  # takes E4
+        ("captures w", "= 1"),
+        ("captures b", "= 0"),
+        ("is_legal b E4", "= 0"),
+        ("play b E4", "? illegal move"),
+        ("is_legal b pass", "= 1"),
+        ("play b pass", "="),
+        ("play w pass", "="),
+        ("is_legal b E4", "= 0"),  # the board before White's capture would be back
+        ("kata-set-rules simple-ko", "="),
+        ("play b E4", "="),
+        ("captures black", "= 1"),
+        ("set_position b A2 b B1", "="),
+        ("is_legal w A1", "= 0"),
+        ("is_legal b A1", "= 1"),
+    ],
+    "rules": [
+        ("komi 6.5", "="),
+        ("get_komi", "= 6.5"),
+        ("komi 0", "="),
+        ("get_komi", "= 0"),
+        ("komi 0.3", "? komi 0.3 is not a multiple of 0.5 from -1000 to 1000"),
+        ("komi nan", "? syntax error; expected komi KOMI"),
+        ("komi 1e3", "? syntax error; expected komi KOMI"),
+        ("kata-set-rules tromp-taylor", "="),
+        ("kata-set-rules japanese", NO_SUCH_RULES),
+        ('kata-set-rules {"ko":"SITUATIONAL", "scoring":"AREA"}', "="),
+        ('kata-set-rules {"ko":"SIMPLE","scoring":"TERRITORY"}', NO_SUCH_RULES),
+        ("kgs-rules Chinese", "="),
+    ],
+    "handicap": [
+        ("fixed_handicap 10", "? invalid number of stones"),
+        ("fixed_handicap 1", "? invalid number of stones"),
+        ("fixed_handicap 3", "= C3 G7 C7"),
+        ("get_handicap", "= 3"),
+        ("fixed_handicap 3", "? board not empty"),
+        ("clear_board", "="),
+        ("get_handicap", "= 0"),
+        ("set_free_handicap D4 D4", "? bad vertex list"),
+        ("set_free_handicap D4", "? bad vertex list"),
+        ("set_free_handicap D4 pass", "? bad vertex list"),
+        ("set_free_handicap D4 F6 H8", "="),
+        ("get_handicap", "= 3"),
+        ("undo", "? cannot undo"),
+        ("boardsize 7", "="),
+        ("place_free_handicap 9", "= C3 E5 C5 E3"),
+        ("boardsize 5", "="),
+        ("place_free_handicap 2", "? invalid number of stones"),
+    ],
+    "no commands": [
+        ("nonsense", "? unknown command"),
+        ("5 PLAY b D4", "?5 unknown command"),
+        ("6", "?6 unknown command"),
+        ("known_command", "? one name is asked for at a time; expected known_command NAME"),
+        ("loadsgf /no/such/file", "? cannot load file"),
+        ("loadsgf", "? syntax error; expected loadsgf FILE [MOVE_NUMBER]"),
+        ("final_status", "? syntax error; expected final_status VERTEX"),
+        ("time_left b x 1", "? expected seconds, at most 10000000; expected time_left COLOR SECONDS STONES"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_commands(controller: Controller, name: str) -> None:
+    for line, expected in SCRIPTS[name]:
+        assert controller.ask(line) == expected, line
+
+
+def test_all_legal(controller: Controller) -> None:
+    assert len(controller.ask("all_legal b").split()) == 1 + 81
+    controller.tell("rectangular_boardsize 2 1", "play b A1")
+    assert controller.ask("all_legal w") == "= B1"
+    assert controller.ask("all_legal b") == "="
+
+
+def test_showboard(controller: Controller) -> None:
+    controller.tell("boardsize 5", "play b C3", "play w D3")
+    lines = controller.ask("showboard").splitlines()
+    assert lines[0].split()[1:6] == list("ABCDE") and "last move D3" in lines[0]
+    assert lines[3].split()[:7] == ["3", ".", ".", "X(O).", "3", "komi", "7.5"]
+
+
+def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) -> None:
+    controller.tell("komi 5.5", "set_free_handicap C3 G7", "play w E5", "play b C7", "play w pass")
+    text = controller.ask("printsgf").removeprefix("= ")
+    file = tmp_path / "game.sgf"
+    file.write_text(text)
+    controller.tell("boardsize 13", "komi 0", f"loadsgf {file}")
+    assert controller.ask("printsgf").removeprefix("= ") == text
+    assert controller.ask("get_komi") == "= 5.5"
+    controller.tell("undo", f"loadsgf {file} 2")
+    assert controller.ask("move_history") == "= white E5"
+    file.write_text("(;GM[1]SZ[9];B[aa];W[aa])")
+    assert controller.ask(f"loadsgf {file}") == "? cannot load file"
+    file.write_text("(;GM[1]SZ[17];B[aa])")
+    assert controller.ask(f"loadsgf {file}") == "? cannot load file"
+    assert controller.ask("move_history") == "= white E5", "the game is as before"
+
+
+# --- the end of the game --------------------------------------------------------------------------------------------
+
+# Black's wall in column E, White's in F; a black stone is dead among White's, a white one among Black's.
+FINISHED = ["play b B7", "play w B5", "play b H3"]
+for _row in range(1, 10):
+    FINISHED += [f"play b E{_row}", f"play w F{_row}"]
+for _row in (2, 8):
+    FINISHED += [f"play b C{_row}", f"play w H{_row}"]
+
+
+def test_the_score_and_the_dead_stones(controller: Controller) -> None:
+    controller.tell(*FINISHED)
+    assert controller.ask("final_score") == "= B+1.5"  # 5 columns to 4 are 9 points, less 7.5
+    assert controller.ask("final_status_list dead").split() == ["=", "B5", "H3"]
+    alive = controller.ask("final_status_list alive").removeprefix("= ").splitlines()
+    assert "E9 E8 E7 E6 E5 E4 E3 E2 E1" in alive and "B5" not in alive
+    assert controller.ask("final_status_list seki") == "="
+    territory = controller.ask("final_status_list white_territory").split()
+    assert "H3" in territory and "G5" in territory and len(territory) == 1 + 36 - 11
+    assert controller.ask("final_status B5") == "= dead"
+    assert controller.ask("final_status A1") == "= black_territory"
+    controller.tell("kata-set-rules tromp-taylor")
+    assert controller.ask("final_score") != "= B+1.5", "there dead stones stay on the board"
+    assert controller.ask("final_status_list dead") == "="
+
+
+def test_it_passes_when_the_opponent_has_passed_and_it_wins(controller: Controller, thinker: Thinker) -> None:
+    controller.tell(*FINISHED, "play w pass")
+    thinker.wanted = [0]
+    assert controller.ask("reg_genmove b") == "= pass"
+    controller.tell("komi 9.5")
+    assert controller.ask("reg_genmove b") == "= A9", "it would lose"
+    controller.tell("komi 7.5", "undo")
+    assert controller.ask("reg_genmove b") == "= A9", "nobody has passed"
+
+
+def test_it_takes_dead_stones_off_when_it_is_asked_to(controller: Controller, thinker: Thinker) -> None:
+    controller.tell(*FINISHED, "play w pass")
+    thinker.wanted = [81]
+    assert controller.ask("reg_genmove b") == "= pass"
+    moves = {controller.ask("kgs-genmove_cleanup b").split()[1] for _ in range(4)}
+    assert moves == {"A5", "B4", "B6", "C5"}
+    assert "B5" not in controller.ask("list_stones w")
+    assert controller.ask("kgs-genmove_cleanup b") == "= pass"
+
+
+def test_it_never_fills_its_own_eyes(controller: Controller, thinker: Thinker) -> None:
+    controller.tell("boardsize 5", "set_position b B1 b B2 b A3 b B4 b A5 b B5 b A2 b B3")
+    thinker.wanted = [20, 5]  # A1 and A4: the eyes
+    assert controller.ask("genmove b") == "= pass"
+    thinker.wanted = [20, 12]
+    assert controller.ask("genmove b") == "= C3"
+    thinker.wanted = [20]
+    assert controller.ask("genmove w") == "= pass", "suicide"
+
+
+@pytest.mark.parametrize(("handicap", "moves", "expected"), [(False, 24, "resign"), (True, 24, "D4"), (False, 4, "D4")])
+def test_resignation(handicap: bool, moves: int, expected: str) -> None:
+    thinker = Thinker([action for action in range(81) if action % 2], value=0.9)  # White's chance is 5 %
+    controller = Controller(thinker)
+    if handicap:
+        controller.tell("set_free_handicap A1 J1")
+    controller.tell(*(f"play b {'ABCDEFGHJ'[number % 9]}{9 - 2 * (number // 9)}" for number in range(moves)))
+    answers = [controller.ask("genmove w").split()[1] for _ in range(3)]
+    assert "resign" not in answers[:2]
+    assert (answers[2] == "resign") == (expected == "resign")
+    assert controller.ends()
+
+
+def test_a_player_that_fails_is_told_and_ends_nothing(controller: Controller, thinker: Thinker) -> None:
+    def fail(state: State, seconds: float | None = None, on_progress: Progress | None = None) -> Analysis:
+        raise PlayerError("out of ideas")
+
+    thinker.search = fail  # type: ignore[method-assign]
+    assert controller.ask("genmove b") == "? out of ideas"
+    thinker.search = None  # type: ignore[method-assign,assignment]
+    assert controller.ask("3 genmove b").startswith("?3 internal error: TypeError")
+    assert controller.ask("name") == "= Playfield"
+
+
+# --- analysis -------------------------------------------------------------------------------------------------------
+
+INFO = re.compile(
+    r"info move (\S+) visits (\d+) winrate ([\d.]+) prior ([\d.]+) lcb ([\d.]+) scoreLead (-?[\d.]+) order (\d+) "
+    r"pv( [A-HJ-T]\d+| pass)+"
+)
+
+
+@pytest.mark.parametrize("arguments", ["b 2", "2 B", "interval 2", "2", "black interval 2 minmoves 1 maxmoves 9"])
+@pytest.mark.parametrize("command", ["lz-analyze", "kata-analyze"])
+def test_analysis_goes_on_until_something_comes_in(controller: Controller, command: str, arguments: str) -> None:
+    controller.send(f"8 {command} {arguments}")
+    assert controller.hear_line() == "=8", "at once"
+    for _ in range(3):
+        line = controller.hear_line()
+        infos = re.findall(r"info .*?(?= info |$)", line)
+        matches = [INFO.fullmatch(info) for info in infos]
+        assert [match[1] for match in matches if match] == ["E5", "F5", "G5"], line
+        assert [match[7] for match in matches if match] == ["0", "1", "2"]
+        assert matches[0] is not None and matches[0][3] == ("5000" if command == "lz-analyze" else "0.500000")
+        assert infos[0].endswith("pv E5 J1")
+    controller.send("9 name")
+    while controller.hear_line():
+        pass  # an empty line ends the analysis
+    assert controller.hear() == "=9 Playfield"
+
+
+def test_an_empty_line_ends_analysis_too(controller: Controller) -> None:
+    controller.send("kata-analyze 1 ownership true rootInfo true")
+    assert controller.hear_line() == "="
+    first = controller.hear_line()
+    owners = first.partition("ownership ")[2].split()
+    assert len(owners) == 81 and all(-1 <= float(owner) <= 1 for owner in owners)
+    assert re.search(r" rootInfo visits 60 winrate 0.500000 scoreLead -?[\d.]+ ownership ", first)
+    controller.send("")
+    controller.hear()
+    assert controller.ask("known_command stop") == "= true"
+
+
+def test_analysis_takes_the_movers_view(controller: Controller, thinker: Thinker) -> None:
+    thinker.value = 0.5
+    controller.tell("komi 0", "play b E4", "play b E6")
+    leads = {}
+    for colour, rate in (("b", "0.75"), ("w", "0.25")):
+        controller.send(f"kata-analyze {colour} 1")
+        controller.hear_line()
+        line = controller.hear_line()
+        assert f"winrate {rate}" in line
+        leads[colour] = float(line.split("scoreLead ")[1].split()[0])
+        controller.send("stop")
+        while controller.hear() != "=":
+            pass
+    assert leads["b"] > 0 > leads["w"]
+
+
+def test_analysis_leaves_out_what_it_is_told_to(controller: Controller) -> None:
+    for restriction, expected in (
+        ("avoid b E5,pass 1", ["F5", "G5"]),
+        ("allow b G5 1", ["G5"]),
+        ("avoid w E5 1", ["E5", "F5", "G5"]),
+        ("maxmoves 1", ["E5"]),
+    ):
+        controller.send(f"lz-analyze b 1 {restriction}")
+        controller.hear_line()
+        assert re.findall(r"move (\S+)", controller.hear_line()) == expected
+        controller.send("stop")
+        while controller.hear() != "=":
+            pass
+
+
+@pytest.mark.parametrize("line", ["kata-analyze nonsense", "lz-analyze b 10 minmoves", "kata-analyze avoid b Z9 1"])
+def test_analysis_refuses(controller: Controller, line: str) -> None:
+    assert re.fullmatch(r"\? .*; expected (lz|kata)-analyze \[COLOR\].*", controller.ask(line))
+
+
+@pytest.mark.parametrize("command", ["lz-genmove_analyze", "kata-genmove_analyze"])
+def test_moves_under_analysis(controller: Controller, command: str) -> None:
+    answer = controller.ask(f"4 {command} b 1")
+    assert answer.startswith("=4\ninfo move E5 visits 30 ") and answer.count("\n") == 2
+    assert answer.endswith("\nplay E5")
+    assert controller.ask("list_stones b") == "= E5"
+
+
+def test_a_player_that_does_not_search_is_analysed_once() -> None:
+    controller = Controller("random")
+    controller.send("lz-analyze 1")
+    assert controller.hear_line() == "="
+    assert INFO.fullmatch(controller.hear_line())
+    controller.send("name")
+    assert (controller.hear(), controller.hear()) == ("", "= Playfield")
+    assert controller.ends()
+
+
+def test_maps_for_gogui(controller: Controller) -> None:
+    listed = controller.ask("gogui-analyze_commands").removeprefix("= ").split("\n")
+    commands = [line.split("/")[2] for line in listed if line]
+    known = controller.ask("list_commands").split()
+    assert all(command.split()[0] in known for command in commands)
+    for name, expected in (("playfield-policy", "E5 50 F5 33 G5 17"), ("playfield-visits", "E5 50 F5 33 G5 17")):
+        heat = controller.ask(name)
+        assert f"LABEL {expected}\n" in heat and "COLOR #ff4000 E5\n" in heat
+    assert "LABEL E5 50" in controller.ask("playfield-values")
+    rows = controller.ask("playfield-ownership").removeprefix("= ").split("\n")
+    assert [len(row.split()) for row in rows if row] == [9] * 9
+    assert controller.ask("playfield-legal").count("x") == 81
+
+
+# --- noise ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_command_line_has_one_response(controller: Controller) -> None:
+    generator = random.Random(3)
+    known = controller.ask("list_commands").removeprefix("= ").split()
+    known.remove("quit")
+    words = [
+        *known,
+        "b",
+        "w",
+        "D4",
+        "pass",
+        "1",
+        "-5",
+        "99999999999",
+        "0.5",
+        "é",
+        "\x00",
+        "x" * 3000,
+        "#",
+        "{",
+        '"',
+        "\t",
+    ]
+    for number in range(500):
+        line = " ".join(generator.choice(words) for _ in range(generator.randrange(1, 5)))
+        controller.send(f"{number} {line}", "")  # the empty line ends an analysis
+        assert re.match(rf"[=?]{number}\b", controller.hear()), line
+    controller.send("last_one")
+    assert controller.hear() == "? unknown command"
+
+
+def test_random_bytes_do_not_end_the_process() -> None:
+    generator = random.Random(7)
+    noise = bytes(generator.randrange(256) for _ in range(30_000)).replace(b"quit", b"exit")
+    lines = [line for line in noise.split(b"\n") if parse_command(line.decode(errors="replace"))]
+    engine = subprocess.run(
+        [sys.executable, str(ROOT / "play.py"), "go", "--gtp", "--bot", "random", "--size", "9"],
+        input=noise + b"\n77 name\n", capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert engine.returncode == 0
+    responses = engine.stdout.decode().split("\n\n")
+    assert responses[-2:] == ["=77 Playfield", ""]
+    assert len(responses) - 2 == len(lines)
+    assert all(re.match(r"[=?]", text) for text in responses[:-1])
+
+
+def test_json_rules_are_told(controller: Controller) -> None:
+    controller.tell("kata-set-rules tromp-taylor")
+    rules = json.loads(controller.ask("kata-get-rules").removeprefix("= "))
+    assert rules["ko"] == "POSITIONAL" and rules["suicide"] is True and rules["scoring"] == "AREA"

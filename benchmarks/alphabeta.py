@@ -30,6 +30,8 @@ def measure(game: Game, depths: Sequence[int], positions: int, model: str | None
     for depth in depths:
         if not 1 <= depth <= MAX_DEPTH:
             raise BenchError(f"--depths {depth} is not from 1 to {MAX_DEPTH}")
+    if game.name not in PLIES:
+        raise BenchError(f"{game.name} is not searched by alpha-beta; allowed: {', '.join(PLIES)}")
     if model is not None and game is not CHECKERS:
         raise BenchError(f"--model is a network for checkers, and this is {game.name}")
     start_lines = random_lines(game, positions, seed)

@@ -19,6 +19,8 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from games.rules import Game
+
 # Read when a library loads: without them numpy's and torch's products run on all cores.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LEAST = {"repeats": 1, "positions": 1, "openings": 1, "seed": 0}  # values of options, wherever they occur
@@ -32,9 +34,25 @@ examples:
       counts of turns, which are exact, and turns a second
   bench.py perft checkers --fen B:W18,24,27,28,K10,K15:B12,16,20,K22,K25,K29 --depth 7 --json
       from another position, as one JSON document
+  bench.py perft go --size 2 --rules positional --depth 8 --json
+      of Go, by ko rule
+  bench.py playouts go --size 9
+      random games a second
   bench.py alphabeta checkers --model models/checkers-anaconda
       nodes a second and milliseconds a move
 """
+
+
+def game_of_size(name: str, size: int | None) -> Game:
+    """Return the game of a name, Go on a square board of so many lines; BenchError where a game has no sizes."""
+    from benchmarks.timing import BenchError
+    from games.catalogue import find_game
+
+    if size is None:
+        return find_game(name)
+    if name != "go":
+        raise BenchError(f"--size {size}: only go has sizes, and this is {name}")
+    return find_game(f"go-{size}x{size}")
 
 
 class Report(NamedTuple):
@@ -54,13 +72,16 @@ class Perft:
     """
 
     game: Annotated[str, arg(metavar="GAME", help_behavior_hint=""), Positional]
-    """checkers or connect_four"""
-    depth: Annotated[int, arg(metavar="N")] = 9
-    """turns"""
+    """checkers, connect_four or go"""
+    depth: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """turns (default: 9, of go 3)"""
+    size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """lines of the Go board, 1 to 19 (a rectangle is go-ROWSxCOLUMNS)"""
     fen: Annotated[str | None, arg(metavar="FEN", help_behavior_hint="")] = None
     """a checkers position such as B:W21,22,K30:B1-4,K5 (who moves: each side's squares) instead of the start"""
     rules: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """rule set, for checkers endless (the default), wcdf, anaconda or open_spiel"""
+    """rule set, for checkers endless (the default), wcdf, anaconda or open_spiel, for go positional (the default),
+    situational, simple or tromp-taylor"""
     repeats: Annotated[int, arg(metavar="N")] = 5
     """repetitions of the deepest count"""
     json: Annotated[bool, arg(help_behavior_hint="")] = False
@@ -69,10 +90,40 @@ class Perft:
     def run(self) -> Report:
         """Measure it."""
         from benchmarks import perft
-        from games.catalogue import find_game
 
-        document = perft.measure(find_game(self.game), self.depth, self.fen, self.rules, self.repeats)
+        game = game_of_size(self.game, self.size)
+        depth = perft.DEFAULT_DEPTHS[game.family] if self.depth is None else self.depth
+        document = perft.measure(game, depth, self.fen, self.rules, self.repeats)
         return Report(document, perft.tables(document))
+
+
+@dataclass(frozen=True)
+class Playouts:
+    """Play random games of Go from the empty board on one core: games a second.
+
+    A move is drawn from those that fill no own eye; a player passes where there are none; two passes end a game. Beside
+    it: open_spiel's random games in C++, which draw from all legal moves.
+    """
+
+    game: Annotated[str, arg(metavar="GAME", help_behavior_hint=""), Positional]
+    """go"""
+    size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """lines of the board, 1 to 19 (a rectangle is go-ROWSxCOLUMNS)"""
+    rules: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """rule set: chinese (the default), tromp-taylor, situational or simple-ko"""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the games"""
+    repeats: Annotated[int, arg(metavar="N")] = 5
+    """repetitions"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import playouts
+
+        document = playouts.measure(game_of_size(self.game, self.size), self.rules, self.seed, self.repeats)
+        return Report(document, playouts.tables(document))
 
 
 @dataclass(frozen=True)
@@ -207,9 +258,10 @@ class Curve:
         return Report(document, curve.tables(document))
 
 
-Subject = Perft | AlphaBeta | Evaluate | Evolve | Endgame | Curve
+Subject = Perft | Playouts | AlphaBeta | Evaluate | Evolve | Endgame | Curve
 SUBJECTS: dict[str, Callable[..., Subject]] = {
     "perft": Perft,
+    "playouts": Playouts,
     "alphabeta": AlphaBeta,
     "evaluate": Evaluate,
     "evolve": Evolve,

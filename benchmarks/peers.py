@@ -8,11 +8,13 @@ from typing import Any
 
 from benchmarks.timing import installed_version
 from games.checkers import CHECKERS
+from games.go_board import SIMPLE_KO
 from games.notation import Turn
 from games.pdn import fen_name
 from games.rules import State, apply, game_of
 
 MAN, KING = 1.0, 1.5  # as agents.evaluators.material counts
+LEAST_AREA = 9  # points of a Go board on which no position repeats within the depths that are quick
 
 Counter = Callable[[int], int]  # depth in turns -> sequences of turns
 
@@ -36,6 +38,12 @@ def open_spiel_counter(state: State, is_start: bool) -> Counter:
     pyspiel = installed("pyspiel", "open_spiel")
     if not is_start:
         raise PeerMissingError("sets up no position")
+    if game_of(state).family == "go":
+        if state.ko_rule != SIMPLE_KO or int(state.rows) * int(state.columns) < LEAST_AREA:
+            raise PeerMissingError("ends a game where a position repeats")
+        _, game = open_spiel_go(state)
+    else:
+        game = pyspiel.load_game(game_of(state).name)
 
     def count(theirs: Any, depth: int) -> int:
         total = 0
@@ -47,7 +55,15 @@ def open_spiel_counter(state: State, is_start: bool) -> Counter:
                 total += 1 if depth == 1 else count(after, depth - 1)
         return total
 
-    return lambda depth: count(pyspiel.load_game(game_of(state).name).new_initial_state(), depth)
+    return lambda depth: count(game.new_initial_state(), depth)
+
+
+def open_spiel_go(state: State) -> tuple[Any, Any]:
+    """Return open_spiel's module and its Go of the size and komi of a position; PeerMissingError where it has none."""
+    pyspiel = installed("pyspiel", "open_spiel")
+    if state.rows != state.columns or state.rows < 2:
+        raise PeerMissingError("plays on square boards only")
+    return pyspiel, pyspiel.load_game("go", {"board_size": int(state.rows), "komi": int(state.komi2) / 2})
 
 
 def open_spiel_board(state: State) -> str:

@@ -63,6 +63,32 @@ def test_perft_counts_from_another_position_and_of_another_game(capsys: pytest.C
     assert (found["counts"], found["rules"]) == ([7, 49, 343, 2401], "standard")
 
 
+def test_perft_counts_go_of_any_size_by_ko_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    for rules, last in (("simple", 1168), ("positional", 1088), ("situational", 1112)):
+        found = document(capsys, "perft", "go", "--size", 2, "--rules", rules, "--depth", 7)
+        assert (found["game"], found["counts"]) == ("go-2x2", [5, 21, 68, 156, 316, 604, last])
+        assert [peer["name"] for peer in found["peers"] if "note" in peer] == ["open_spiel", "pydraughts"]
+    found = document(capsys, "perft", "go", "--size", 3, "--rules", "simple-ko", "--depth", 4)
+    assert (found["rules"], found["counts"]) == ("simple-ko", [10, 91, 738, 5281])
+    assert all("note" in peer or peer["agrees"] for peer in found["peers"])
+    found = document(capsys, "perft", "go-1x3", "--depth", 2)
+    assert (found["game"], found["rules"], found["counts"]) == ("go-1x3", "chinese", [4, 11])
+
+
+def test_playouts_of_go(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "playouts", "go", "--size", 5, "--seed", 3)
+    assert (found["game"], found["rules"], found["seed"]) == ("go-5x5", "chinese", 3)
+    assert_speed(found, "playouts_per_second")
+    assert 20 < found["moves_per_playout"] < 60
+    assert 0 < found["black_wins"] < 1
+    (peer,) = found["peers"]
+    if "note" not in peer:
+        assert_speed(peer, "playouts_per_second")
+        assert 10 < peer["moves_per_playout"] <= 50
+    found = document(capsys, "playouts", "go-2x3", "--rules", "simple")
+    assert (found["rules"], found["peers"][0].keys()) == ("simple-ko", {"name", "note"})
+
+
 def test_alphabeta_searches_each_position_from_scratch(capsys: pytest.CaptureFixture[str]) -> None:
     found = document(capsys, "alphabeta", "checkers", "--depths", 2, 3, "--positions", 4, "--seed", 5)
     assert (found["game"], found["positions"], found["plies"], found["model"]) == ("checkers", 4, 14, None)
@@ -214,7 +240,12 @@ def test_peers_that_are_missing_are_skipped_with_a_note(
         ("perft checkers --fen B:W21", "is not of the form"),
         ("perft connect_four --fen B:W21:B1", "--fen describes a checkers position"),
         ("perft checkers --repeats 0", "--repeats 0 is less than 1"),
-        ("alphabeta go", "no game 'go'"),
+        ("perft checkers --size 8", "--size 8: only go has sizes, and this is checkers"),
+        ("perft go --size 20", "a Go board of 20x20: allowed are 1x1 to 19x19"),
+        ("perft go --rules house", "go-19x19 has no rule set 'house'; there are: chinese, tromp-taylor"),
+        ("playouts checkers", "random games are measured of go, and this is checkers"),
+        ("playouts go --rules house", "go-19x19 has no rule set 'house'"),
+        ("alphabeta go", "go-19x19 is not searched by alpha-beta; allowed: checkers, connect_four"),
         ("alphabeta checkers --depths 4 65", "--depths 65 is not from 1 to 64"),
         ("alphabeta checkers --positions 0", "--positions 0 is less than 1"),
         ("alphabeta checkers --seed -1", "--seed -1 is less than 0"),

@@ -8,36 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, get_args
+from importlib.util import find_spec
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nets.engines import CudaEngine, Engine, OnnxEngine, TorchEngine
 from nets.folding import FoldedNet, fold
 from nets.models import PolicyValueNet
 
-Runtime = Literal["auto", "winograd", "torch"]
+Runtime = Literal["auto", "winograd", "torch", "cuda", "onnxruntime"]
 Floats = NDArray[np.float32]
-
-
-class Engine(Protocol):
-    """What runs a folded network: maps planes float32 [B, C, H, W] to logits [B, A] or [B, 2, A] and values [B]."""
-
-    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 class InferenceModel:
     """A network ready to run; see `make_inference`. Not for two threads at a time: make one a thread."""
 
-    def __init__(self, model: PolicyValueNet, runtime: Runtime, threads: int) -> None:
+    def __init__(self, model: PolicyValueNet, engine: Engine, threads: int) -> None:
         self.spec = model.spec
-        self.runtime = runtime
         self.threads = threads
         self.any_size = model.any_size
         self.needs_to_play = getattr(model.policy, "num_outputs", 1) == 2  # a policy for each colour
-        self._engine = _engine(fold(model), runtime)
+        self._engine = engine
 
     def __call__(self, planes: Floats, to_play: NDArray[Any] | None = None) -> tuple[Floats, Floats]:
         """Map planes float32 [B, C, H, W] to logits float32 [B, A] and values float32 [B].
@@ -55,12 +50,12 @@ class InferenceModel:
         """Take over the weights of a model of the same architecture, as after a training step: some milliseconds."""
         if model.spec != self.spec:
             raise ValueError("this inference was made for a network of another architecture")
-        self._engine = _engine(fold(model), self.runtime)
+        self._engine.refresh(_folded(model))
 
     def _check(self, planes: Floats, to_play: NDArray[Any] | None) -> None:
         expected = tuple(self.spec.input_shape)
         given = tuple(planes.shape[1:])
-        if planes.ndim != 4 or (given != expected if not self.any_size else given[0] != expected[0]):
+        if planes.ndim != 4 or (given != expected if not self.any_size else given[0] != expected[0] or 0 in given):
             wanted = f"[n, {expected[0]}, any height, any width]" if self.any_size else f"[n, {str(expected)[1:-1]}]"
             raise ValueError(f"this network takes planes of shape {wanted}, not {list(planes.shape)}")
         if self.needs_to_play and (to_play is None or len(to_play) != len(planes)):
@@ -70,12 +65,38 @@ class InferenceModel:
 def make_inference(model: PolicyValueNet, runtime: Runtime = "auto", threads: int = 1) -> InferenceModel:
     """Return a model ready to run, with weights of its own.
 
-    "auto" is "winograd" for a trunk with 3x3 convolutions, else "torch". `threads` is how many threads torch may
-    use in a call.
+    runtime "torch" is the reference. "winograd" is the fastest on a CPU, for trunks with 3x3 convolutions; "cuda" runs
+    in bfloat16 on a GPU; "onnxruntime" (extra [fast]) gains with single positions of small boards, but is slow to
+    refresh. "auto" is "cuda" where there is a GPU, else "winograd" where the trunk allows it, else "torch". `threads`
+    is how many threads of the CPU a call uses. Raises ValueError for a runtime that does not exist or cannot run here.
     """
+    net = _folded(model)
+    return InferenceModel(model, _engine(net, runtime, threads), threads)
+
+
+def _folded(model: PolicyValueNet) -> FoldedNet:
+    return fold(model).cpu()
+
+
+def _engine(net: FoldedNet, runtime: Runtime, threads: int) -> Engine:
     if runtime not in get_args(Runtime):
         raise ValueError(f"no inference runtime {runtime!r}, only {', '.join(get_args(Runtime))}")
-    return InferenceModel(model, runtime, threads)
+    if runtime == "cuda" or (runtime == "auto" and torch.cuda.is_available()):
+        if not torch.cuda.is_available():
+            raise ValueError("runtime cuda needs a GPU that torch can use: there is none")
+        return CudaEngine(net)
+    if runtime == "onnxruntime":
+        if not all(find_spec(package) for package in ("onnx", "onnxruntime")):
+            raise ValueError("runtime onnxruntime needs the packages onnx and onnxruntime: install playfield[fast]")
+        return OnnxEngine(net, threads)
+    if runtime != "torch":
+        from nets.winograd import WinogradEngine, takes_winograd  # numba only where it runs
+
+        if takes_winograd(net):
+            return WinogradEngine(net, threads)
+        if runtime == "winograd":
+            raise ValueError("runtime winograd is for trunks with 3x3 convolutions of stride 1: this one has none")
+    return TorchEngine(net)
 
 
 @contextmanager
@@ -92,31 +113,9 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class TorchEngine:
-    """A folded network as it is, channels last."""
-
-    def __init__(self, net: FoldedNet) -> None:
-        self._net = net
-
-    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
-        logits, values = self._net(planes.contiguous(memory_format=torch.channels_last))
-        return logits, values
-
-
-def _engine(net: FoldedNet, runtime: Runtime) -> Engine:
-    if runtime != "torch":
-        from nets.winograd import WinogradEngine, takes_winograd  # numba only where it runs
-
-        if takes_winograd(net):
-            return WinogradEngine(net)
-        if runtime == "winograd":
-            raise ValueError("runtime winograd is for trunks with 3x3 convolutions of stride 1: this one has none")
-    return TorchEngine(net)
-
-
 def _answers(logits: Tensor, values: Tensor, to_play: NDArray[Any] | None) -> tuple[Floats, Floats]:
     """Return the outputs as arrays, of two policies the mover's."""
-    all_logits: Floats = logits.float().cpu().numpy()
+    all_logits: Floats = logits.numpy()
     if logits.dim() == 3 and to_play is not None:
         all_logits = all_logits[np.arange(len(all_logits)), np.asarray(to_play)]
-    return all_logits, values.float().cpu().numpy()
+    return all_logits, values.numpy()

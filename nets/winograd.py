@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -107,37 +108,50 @@ class Buffers:
 
 
 class WinogradEngine:
-    """A folded network on the CPU."""
+    """A folded network on some threads of the CPU."""
 
-    def __init__(self, net: FoldedNet) -> None:
-        self._net = net
-        self._parts = list(_parts(net.trunk))
-        self._buffers = Buffers()
+    def __init__(self, net: FoldedNet, threads: int) -> None:
+        self._buffers = [Buffers() for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.refresh(net)
 
     def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """Map planes float32 [B, C, H, W] to logits and values, as the folded network does."""
         x = planes.contiguous(memory_format=torch.channels_last)
         for part in self._parts:
-            x = _run(part, x, self._buffers) if isinstance(part, Run) else part(x)
+            x = self._run(part, x) if isinstance(part, Run) else part(x)
         logits, values = self._net.heads(x)
         return logits, values
 
+    def refresh(self, net: FoldedNet) -> None:
+        """Take over the weights of another network of the same architecture."""
+        self._net = net
+        self._parts = list(_parts(net.trunk))
 
-def _run(part: Run, x: Tensor, buffers: Buffers) -> Tensor:
-    """Run maps [B, C, H, W] through some layers, all layers before the next maps: most of it stays in the caches."""
-    maps = x.permute(0, 2, 3, 1).contiguous().numpy()
-    count, rows, columns, _ = maps.shape
-    out = np.empty((count, rows, columns, part.out_channels), np.float32)
-    width = np.float32((math.sqrt(rows * columns) - BoardPool2d.MEAN_WIDTH) * BoardPool2d.WIDTH_SCALE)
-    tiles = count * kernels.tiling(1, rows, columns).counts()[0]
-    chunks = max(1, min(count, math.ceil(tiles / TILES_AT_ONCE)))
-    for some, result in zip(np.array_split(maps, chunks), np.array_split(out, chunks), strict=True):
-        _run_some(part, some, result, buffers, width)
-    return torch.from_numpy(out).permute(0, 3, 1, 2)
+    def _run(self, part: Run, x: Tensor) -> Tensor:
+        """Run maps [B, C, H, W] through some layers, a few maps through all of them at a time: these stay in caches."""
+        maps = x.permute(0, 2, 3, 1).contiguous().numpy()
+        count, rows, columns, _ = maps.shape
+        out = np.empty((count, rows, columns, part.out_channels), np.float32)
+        threads = len(self._buffers)
+        tiles = count * kernels.tiling(1, rows, columns).counts()[0]
+        chunks = max(1, min(count, threads * math.ceil(tiles / TILES_AT_ONCE / threads)))
+        work = list(zip(np.array_split(maps, chunks), np.array_split(out, chunks), strict=True))
+
+        def run_share(thread: int) -> None:
+            for some, result in work[thread::threads]:
+                _run_some(part, some, result, self._buffers[thread])
+
+        if self._pool is None:
+            run_share(0)
+        else:
+            list(self._pool.map(run_share, range(threads)))
+        return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
-def _run_some(part: Run, maps: Floats, out: Floats, buffers: Buffers, width: np.float32) -> None:
+def _run_some(part: Run, maps: Floats, out: Floats, buffers: Buffers) -> None:
     tiles = kernels.tiling(*maps.shape[:3])
+    width = np.float32((math.sqrt(tiles.rows * tiles.columns) - BoardPool2d.MEAN_WIDTH) * BoardPool2d.WIDTH_SCALE)
     points = kernels.spectrum_size(tiles) * part.channels
     kernels.run(
         part.steps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,6 +232,53 @@ def test_planes_of_any_layout_and_type_are_taken() -> None:
     np.testing.assert_array_equal(run(np.repeat(planes, 2, axis=0)[::2])[0], expected)
 
 
+@pytest.mark.parametrize(
+    ("runtime", "problem"),
+    [
+        ("tensorrt", "no inference runtime 'tensorrt', only auto, winograd, torch, cuda, onnxruntime"),
+        ("winograd", "3x3 convolutions of stride 1: this one has none"),
+        ("cuda", "runtime cuda needs a GPU"),
+        ("onnxruntime", r"needs the packages onnx and onnxruntime: install playfield\[fast\]"),
+    ],
+)
+def test_a_runtime_that_cannot_be_is_refused(runtime: Any, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("nets.inference.find_spec", lambda name: None)
+    spec = PolicyValueSpec((5, 7, 6), (Conv(8, 5, padding=2), Relu()), policy=DensePolicySpec(4))
+    with pytest.raises(ValueError, match=problem):
+        make_inference(random_net(spec), runtime)
+
+
+# --- runtimes that not every machine has ------------------------------------------------------------------------------
+
+
+def test_onnx_runtime_agrees_on_every_size_and_is_refreshed() -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model = preset_net("resnet-3x12", 5, 9, 9)
+    run = make_inference(model, "onnxruntime")
+    for shape in ((4, 5, 9, 9), (1, 5, 9, 9), (3, 5, 6, 7)):
+        assert difference(run, model, random_planes(*shape)) < TOLERANCE, shape
+    train_a_step(model, torch.from_numpy(random_planes(4, 5, 9, 9)))
+    run.refresh(model)
+    assert difference(run, model, random_planes(4, 5, 9, 9)) < TOLERANCE
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_agrees_to_the_precision_of_bfloat16_and_is_refreshed() -> None:
+    model = preset_net("resnet-3x64", 5, 9, 9)
+    run = make_inference(model, "cuda")
+    for shape in ((4, 5, 9, 9), (300, 5, 9, 9), (1, 5, 19, 19), (0, 5, 9, 9)):
+        if shape[0]:
+            assert difference(run, model, random_planes(*shape)) < 0.05, shape
+        else:
+            assert run(random_planes(*shape))[0].shape == (0, 82)
+    train_a_step(model, torch.from_numpy(random_planes(4, 5, 9, 9)))
+    assert difference(run, model, random_planes(4, 5, 9, 9)) > 0.1
+    run.refresh(model)
+    assert difference(run, model, random_planes(4, 5, 9, 9)) < 0.05
+
+
 # --- threads ----------------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +306,14 @@ def test_answers_are_the_callers_own() -> None:
     np.testing.assert_array_equal(logits, kept[0])
     np.testing.assert_array_equal(values, kept[1])
     logits[:] = 0  # may be written
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_several_threads_share_a_batch(runtime: Runtime) -> None:
+    model = preset_net("resnet-3x12", 5, 9, 9)
+    run = make_inference(model, runtime, threads=3)
+    for length in (1, 2, 5, 70):
+        assert difference(run, model, random_planes(length, 5, 9, 9)) < TOLERANCE, length
 
 
 def test_the_number_of_threads_holds_for_the_call_only() -> None:

@@ -27,6 +27,7 @@ ALSO_ALLOWED = {
     # Kernels have one cache, and the module that opens it knows no game.
     "nets/winograd_kernels.py": {"games.compiled"},
     "nets/matrix_kernels.py": {"llvmlite", "numba"},  # registers and vectors, which numba's loops cannot name
+    "nets/engines.py": {"onnxruntime"},  # optional: one more runtime
     "games/aec.py": {"pettingzoo"},  # optional: the second face of the environments
     "games/endgame/__main__.py": {"rich"},  # a command of its own: progress and a table
     "agents/run.py": {"tensorboard"},  # optional: events beside the metrics

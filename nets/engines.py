@@ -1,0 +1,153 @@
+"""What runs a folded network: torch on the CPU, torch on a GPU, ONNX Runtime. `nets.winograd` has one more.
+
+An engine maps planes float32 [B, C, H, W] to logits [B, A] (or [B, 2, A]) and values [B].
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from nets.folding import FoldedNet
+
+LARGEST_GRAPH = 256  # positions of a CUDA graph; larger batches go in parts
+
+
+class Engine(Protocol):
+    """What every engine does."""
+
+    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def refresh(self, net: FoldedNet) -> None:
+        """Take over the weights of another network of the same architecture."""
+
+
+class TorchEngine:
+    """A folded network as it is, channels last."""
+
+    def __init__(self, net: FoldedNet) -> None:
+        self._net = net
+
+    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        logits, values = self._net(planes.contiguous(memory_format=torch.channels_last))
+        return logits, values
+
+    def refresh(self, net: FoldedNet) -> None:
+        self._net = net
+
+
+class _Graph(NamedTuple):
+    """A recorded run for one shape of planes; replaying it reads and writes these tensors."""
+
+    graph: Any  # torch.cuda.CUDAGraph
+    planes: Tensor
+    logits: Tensor
+    values: Tensor
+
+
+class CudaEngine:
+    """A folded network on a GPU: the trunk in bfloat16, the heads in float32, each shape recorded as a CUDA graph.
+
+    A batch is filled up to a power of two, so that few graphs serve every length.
+    """
+
+    def __init__(self, net: FoldedNet) -> None:
+        self._net = self._moved(net)
+        self._graphs: dict[tuple[int, ...], _Graph] = {}
+
+    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        answers = [self._replay(part) for part in planes.split(LARGEST_GRAPH)]
+        return torch.cat([logits for logits, _ in answers]), torch.cat([values for _, values in answers])
+
+    def refresh(self, net: FoldedNet) -> None:
+        with torch.no_grad():  # in place: the graphs read these very tensors
+            for old, new in zip(self._net.parameters(), self._moved(net).parameters(), strict=True):
+                old.copy_(new)
+
+    def _moved(self, net: FoldedNet) -> FoldedNet:
+        net.to("cuda")
+        net.trunk.to(torch.bfloat16)
+        return net
+
+    def _run(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        inputs = planes.to(torch.bfloat16, memory_format=torch.channels_last)
+        return self._net.heads(self._net.trunk(inputs).float())
+
+    def _replay(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        count = len(planes)
+        if count == 0:
+            return self._run(planes.cuda())
+        shape = (1 << (count - 1).bit_length(), *planes.shape[1:])
+        if shape not in self._graphs:
+            self._graphs[shape] = self._record(shape)
+        recorded = self._graphs[shape]
+        recorded.planes[:count].copy_(planes)
+        recorded.graph.replay()
+        return recorded.logits[:count].cpu(), recorded.values[:count].cpu()
+
+    def _record(self, shape: tuple[int, ...]) -> _Graph:
+        planes = torch.zeros(shape, device="cuda")
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # libraries choose their kernels and get their memory before the recording
+            for _ in range(3):
+                self._run(planes)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            logits, values = self._run(planes)
+        return _Graph(graph, planes, logits, values)
+
+
+class OnnxEngine:
+    """A folded network in ONNX Runtime: the fastest for a single position of a small board.
+
+    Every size of board has a session of its own, made when it is first met: some tenths of a second, and again after
+    a refresh.
+    """
+
+    def __init__(self, net: FoldedNet, threads: int) -> None:
+        self._net = net
+        self._threads = threads
+        self._sessions: dict[tuple[int, ...], Any] = {}
+
+    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        shape = tuple(planes.shape[1:])
+        if shape not in self._sessions:
+            self._sessions[shape] = self._session(shape)
+        logits, values = self._sessions[shape].run(None, {"planes": planes.numpy()})
+        return torch.from_numpy(logits), torch.from_numpy(values)
+
+    def refresh(self, net: FoldedNet) -> None:
+        self._net = net
+        self._sessions.clear()
+
+    def _session(self, shape: tuple[int, ...]) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        document = onnx_document(self._net, shape)
+        return onnxruntime.InferenceSession(document, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_document(net: FoldedNet, shape: tuple[int, ...]) -> bytes:
+    """Return a network as ONNX: from "planes" [n, *shape] for any n to "logits" and "values"."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that sizes of maps become constants, which is meant, and of a newer exporter
+        torch.onnx.export(
+            net,
+            (torch.zeros(2, *shape),),
+            Path(folder) / "net.onnx",
+            input_names=["planes"],
+            output_names=["logits", "values"],
+            dynamic_axes={"planes": {0: "n"}, "logits": {0: "n"}, "values": {0: "n"}},
+            dynamo=False,
+        )
+        return (Path(folder) / "net.onnx").read_bytes()

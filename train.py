@@ -10,6 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # learners use the processor
 
 LEARNERS = {
     "evolve": "a checkers evaluator, by co-evolution from random weights (Blondie24)",
+    "imitate": "a network that predicts the moves and the winner of recorded games (Go, checkers)",
     "reinforce": "a policy network improved by its own games (AlphaGo's second stage)",
     "value": "a network that judges Go positions, from a policy's games (AlphaGo's third stage)",
     "dqn": "an Atari player, by Q-learning from pixels (DQN, Rainbow, PQN)",

@@ -30,6 +30,8 @@ Speeds are by CPU time, compilation left out, with the best and the median of so
 machine still counts, through caches and clock rates: the line about the machine tells its load.
 
 examples:
+  bench.py accuracy models/go-19x19 data/go --positions 50000
+      how often the network predicts the expert's move, in games kept apart from its training
   bench.py perft checkers --depth 9
       counts of turns, which are exact, and turns a second
   bench.py perft checkers --fen B:W18,24,27,28,K10,K15:B12,16,20,K22,K25,K29 --depth 7 --json
@@ -258,7 +260,39 @@ class Curve:
         return Report(document, curve.tables(document))
 
 
-Subject = Perft | Playouts | AlphaBeta | Evaluate | Evolve | Endgame | Curve
+@dataclass(frozen=True)
+class Accuracy:
+    """Predict the moves of recorded games with a network: how often its first choice, or one of five, is the expert's.
+
+    Looks at games that training kept apart, unless all are asked for: even ones on the board the network was trained
+    on. Positions where the expert passed are left out. By phase (opening to ply 60, middle to ply 180 on 19x19) and by
+    source, which is what the archives' names have before the first dash.
+    """
+
+    model: Annotated[str, arg(metavar="MODEL", help_behavior_hint=""), Positional]
+    """a model file or its folder"""
+    paths: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint=""), Positional]
+    """records: files, archives, folders"""
+    positions: Annotated[int, arg(metavar="N")] = 20_000
+    """how many, drawn at random"""
+    every_game: Annotated[bool, arg(help_behavior_hint="")] = False
+    """of every game, those that the network was trained on included"""
+    game: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """of another board size than the network was trained on, such as go-9x9"""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the choice of positions"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import accuracy
+
+        document = accuracy.measure(self.model, list(self.paths), self.positions, self.every_game, self.seed, self.game)
+        return Report(document, accuracy.tables(document))
+
+
+Subject = Perft | Playouts | AlphaBeta | Evaluate | Evolve | Endgame | Curve | Accuracy
 SUBJECTS: dict[str, Callable[..., Subject]] = {
     "perft": Perft,
     "playouts": Playouts,
@@ -267,6 +301,7 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "evolve": Evolve,
     "endgame": Endgame,
     "curve": Curve,
+    "accuracy": Accuracy,
 }
 
 
@@ -277,14 +312,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     os.environ.update(ONE_THREAD)
     from benchmarks.timing import BenchError  # here and not above: --help need not wait for numba
+    from games.archives import ArchiveError
     from games.endgame import EndgameError
     from games.pdn import PdnError
+    from games.records import RecordsError
     from games.rules import GameError
     from nets.model_file import ModelFileError
 
     try:
         return run(options)
-    except (BenchError, GameError, PdnError, EndgameError, ModelFileError) as error:
+    except (BenchError, GameError, PdnError, ArchiveError, RecordsError, EndgameError, ModelFileError) as error:
         print(f"bench.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,0 +1,256 @@
+"""Imitation of recorded games: a network learns to predict the expert's move, and who will win.
+
+What a step does depends on the weights, the batch and the share of the budget that is spent. Batches are numbered, so
+a run whose budget is counted in positions goes on after a kill exactly as if it had never stopped; a budget in minutes
+follows the clock.
+
+B batch, A actions, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.imitate_config import ImitateConfig, ImitateError
+from agents.imitate_data import Samples, SampleStream
+from games.compiled import NDArray
+from nets.losses import softmax_cross_entropy
+from nets.models import PolicyValueNet, PolicyValueOutput, logits_of_mover
+from nets.regularisers import constrain_norms, penalty
+
+NO_MOVE = -100  # in place of an action that a network has no output for: cross-entropy ignores it
+CHECK_PERIOD = 50  # steps between looks at the loss for NaN
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+def mover_logits(output: PolicyValueOutput, movers: Tensor) -> Tensor:
+    """Return the mover's move logits, float32 [B, A]."""
+    logits = output.policy
+    assert logits is not None, "a network without a policy head cannot imitate"
+    return (logits_of_mover(logits, movers) if logits.dim() == 3 else logits).float()
+
+
+def policy_terms(logits: Tensor, samples: Samples) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the cross-entropy over legal moves [B], whether the played move comes first [B], and counts [B].
+
+    A network without an output for the pass has no opinion on it: such positions count 0.
+    """
+    num_actions = logits.shape[1]
+    counts = (samples.actions < num_actions).float()
+    actions = samples.actions.where(samples.actions < num_actions, NO_MOVE)
+    legal = samples.legal[:, :num_actions]
+    # A game's last positions can leave such a network no legal move at all, and a softmax over nothing is NaN.
+    legal = legal | ~legal.any(1, keepdim=True)
+    losses = softmax_cross_entropy(logits, actions, legal)
+    hits = logits.detach().masked_fill(~legal, -torch.inf).argmax(1) == actions
+    return losses, hits.float(), counts
+
+
+def value_terms(values: Tensor, samples: Samples) -> Tensor:
+    """Return the squared errors of the values [B], 0 where the outcome is not known or not to be learnt from."""
+    return samples.outcome_weights * (values.float() - samples.outcomes).square()
+
+
+# --- the learner ------------------------------------------------------------------------------------------------------
+
+
+class Learner:
+    """A network, the running average of its weights, and the optimiser: what a checkpoint holds."""
+
+    def __init__(self, config: ImitateConfig, model: PolicyValueNet, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.model: PolicyValueNet = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.model).requires_grad_(False) if config.average else None
+        self.optimiser = make_optimiser(config, self.model)
+        self.precision = resolve_precision(config.precision, device)
+        self.steps = 0
+        self.seconds = 0.0  # of training, in all processes together
+        # Of the loss, the hits, the positions counted and the value error, since `forget_sums`.
+        self.sums = torch.zeros(4, dtype=torch.float64, device=device)
+
+    @property
+    def positions(self) -> int:
+        """Positions trained on."""
+        return self.steps * self.config.batch_size
+
+    @property
+    def kept(self) -> PolicyValueNet:
+        """The network that is validated and saved."""
+        return self.model if self.average is None else self.average
+
+    def outputs(self, model: PolicyValueNet, planes: Tensor) -> PolicyValueOutput:
+        """Run a network at the run's precision."""
+        planes = planes.float().contiguous(memory_format=torch.channels_last)
+        reduced = self.precision == torch.bfloat16
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced):
+            output: PolicyValueOutput = model(planes)
+        return output
+
+    def step(self, samples: Samples, rate_factor: float) -> None:
+        """Take one step of gradient descent."""
+        config = self.config
+        samples = Samples(*(tensor.to(self.device, non_blocking=True) for tensor in samples))
+        self.model.train()
+        output = self.outputs(self.model, samples.planes)
+        losses, hits, counts = policy_terms(mover_logits(output, samples.movers), samples)
+        loss = losses.sum() / counts.sum().clamp_min(1)
+        value_errors = torch.zeros_like(losses)
+        if output.value is not None and config.value_weight:
+            value_errors = value_terms(output.value, samples)
+            loss = loss + config.value_weight * value_errors.mean()
+        if config.l1 or config.l2:
+            loss = loss + penalty(self.model, config.l1, config.l2)
+
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.learning_rate * rate_factor
+        self.optimiser.step()
+        if config.max_norm:
+            constrain_norms(self.model, config.max_norm)
+        self.steps += 1
+        if self.average is not None:
+            self._update_average(self.average)
+        terms = (losses.detach().sum(), (hits * counts).sum(), counts.sum(), value_errors.detach().sum())
+        self.sums += torch.stack(terms).double()
+        if self.steps % CHECK_PERIOD == 0:
+            self.check_finite()
+
+    @torch.no_grad()
+    def _update_average(self, average: PolicyValueNet) -> None:
+        """Move the average towards the weights; early on it is young and moves faster."""
+        decay = min(self.config.average, (1 + self.steps) / (10 + self.steps))
+        for mean, value in zip(average.state_dict().values(), self.model.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    def check_finite(self) -> None:
+        """Raise ImitateError where the loss is no longer a number."""
+        if not bool(self.sums.isfinite().all()):
+            raise ImitateError(
+                f"the loss is not finite after {self.positions:,} positions: "
+                f"go on from the last checkpoint with a smaller --learning-rate than {self.config.learning_rate:g}"
+            )
+
+    def means(self) -> dict[str, float]:
+        """Return loss, top-1 accuracy and value error of the steps since `forget_sums`."""
+        loss, hits, count, value_error = self.sums.tolist()
+        return {"loss": loss / max(count, 1), "top1": hits / max(count, 1), "value_error": value_error / max(count, 1)}
+
+    def forget_sums(self) -> None:
+        """Begin new means."""
+        self.sums.zero_()
+
+    def get_arrays(self) -> dict[str, NDArray]:
+        """Return everything that `set_arrays` needs to go on."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for number, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items() if value is not None}
+        arrays = {name: np.ascontiguousarray(tensor.detach().cpu().numpy()) for name, tensor in tensors.items()}
+        return {**arrays, "sums": self.sums.cpu().numpy(), "clock": np.array([self.steps, self.seconds])}
+
+    def set_arrays(self, arrays: dict[str, NDArray]) -> None:
+        """Go on from what `get_arrays` gave."""
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            names = [name for name in arrays if name.startswith(prefix)]
+            return {name.removeprefix(prefix): torch.from_numpy(arrays[name]) for name in names}
+
+        self.model.load_state_dict(under("model."))
+        if self.average is not None:
+            self.average.load_state_dict(under("average."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in under("optimiser.").items():
+            number, _, key = name.partition(".")
+            state.setdefault(int(number), {})[key] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        for parameter, values in self.optimiser.state.items():
+            for key, value in values.items():
+                if value.shape == parameter.shape:  # in the memory order of the weights, as it was made
+                    values[key] = torch.empty_like(parameter).copy_(value)
+        self.sums.copy_(torch.from_numpy(arrays["sums"]))
+        self.steps, self.seconds = int(arrays["clock"][0]), float(arrays["clock"][1])
+
+
+def make_optimiser(config: ImitateConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser; biases and the scales of norms do not decay."""
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type that convolutions compute in."""
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.bfloat16 if fast else torch.float32
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+
+
+def budget_spent(config: ImitateConfig, positions: int, seconds: float) -> float:
+    """Return the share of the training budget that is spent, 1 where it is used up."""
+    shares = [0.0]
+    if config.positions:
+        shares.append(positions / config.positions)
+    if config.minutes:
+        shares.append(seconds / (60 * config.minutes))
+    return min(max(shares), 1.0)
+
+
+def rate_factor(config: ImitateConfig, spent: float) -> float:
+    """Return the learning rate as a share of the greatest."""
+    rising = min(1.0, spent / config.warmup) if config.warmup else 1.0
+    falling = {"linear": 1 - spent, "cosine": 0.5 + 0.5 * math.cos(math.pi * spent), "constant": 1.0}
+    return rising * falling[config.schedule]
+
+
+def train(config: ImitateConfig, learner: Learner, stream: SampleStream, num_threads: int) -> Iterator[float]:
+    """Train until the budget is used up; yield the share of it that is spent after every step."""
+    before, begun = learner.seconds, time.perf_counter()
+    spent = budget_spent(config, learner.positions, learner.seconds)
+    batches = stream.batches(learner.steps, num_threads)
+    while spent < 1:
+        learner.step(next(batches), rate_factor(config, spent))
+        learner.seconds = before + time.perf_counter() - begun
+        spent = budget_spent(config, learner.positions, learner.seconds)
+        yield spent
+
+
+def adapted(model: PolicyValueNet, planes_shape: tuple[int, int, int]) -> PolicyValueNet:
+    """Return a fully convolutional network with its weights, made for another board; ImitateError where it is none."""
+    spec = model.spec
+    if tuple(spec.input_shape) == planes_shape:
+        return model
+    if not model.any_size or spec.input_shape[0] != planes_shape[0]:
+        raise ImitateError(f"a network for planes {spec.input_shape} cannot go on with planes {planes_shape}")
+    new = dataclasses.replace(spec, input_shape=planes_shape).build()
+    new.load_state_dict(model.state_dict())
+    return new

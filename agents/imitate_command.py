@@ -1,0 +1,124 @@
+"""`train.py imitate`: options, the records, the run's directory, live progress, and the accuracy at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from agents import learner_command
+from agents.imitate_config import PRESETS, ImitateConfig, ImitateError
+
+DATA = Path("data")  # where records lie unless told: data/go, data/checkers
+LEAST = {"batch_size": 1, "validation_positions": 1, "period": 1}  # of the options that cannot be 0
+MOST = {"warmup": 1.0, "average": 0.999999, "held_out": 0.9}
+DEFAULT_PRESET = {"checkers": "checkers"}  # of the games that quick is not for
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a network to predict the moves, and the winner, of recorded games.
+
+    Presets: quick (four minutes to a Go network to play against), small (an hour on a processor), resnet-6x96 (for a
+    GPU, or days), checkers; and the published networks clark-storkey, maddison12, alphago13. A preset sets the options
+    below it; what is given beside it wins.
+
+    Examples:
+
+      train.py imitate --data data/go
+      train.py imitate --data data/go/kgs-*.tar.xz --preset small --minutes 90 --out runs/go
+      train.py imitate --data data/go --preset small --minutes 90 --out runs/go --resume
+          goes on where that run stopped, however it stopped
+      train.py imitate --game go-9x9 --data data/go --init models/go-19x19 --minutes 10
+          goes on with a network of another board size
+      train.py imitate --game checkers --data archive.pdn
+    """
+
+    game: str = "go"
+    """the game: go (19x19), go-9x9, go-13x13, ..., checkers"""
+    data: tuple[Path, ...] = ()
+    """records: SGF or PDN files, archives (.tar.xz, .zip, ...), folders of such (default: data/GAME)"""
+    preset: Literal["quick", "small", "resnet-6x96", "clark-storkey", "maddison12", "alphago13", "checkers"] = "quick"
+    """where the options below come from"""
+    init: Path | None = None
+    """a model file or its folder to go on from: architecture, planes and weights come from there"""
+    out: Path | None = None
+    """the run's directory (default: runs/imitate-PRESET, numbered where that is taken)"""
+    resume: bool = False
+    """go on with the run in --out (default: the newest runs/imitate-PRESET); --positions and --minutes may be larger"""
+    stop_after: float = 0.0
+    """minutes after which this call saves and stops, for --resume to go on; 0 for never"""
+    threads: int = 0
+    """threads that the network computes with, 0 for one a processor; other numbers round differently"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where the network computes; auto: on a GPU if there is one"""
+    tensorboard: bool = False
+    """also write TensorBoard events (needs the extra [tensorboard])"""
+    config: Annotated[ImitateConfig, tyro.conf.OmitArgPrefixes] = PRESETS["quick"]
+
+
+def main(arguments: list[str]) -> int:
+    """Train as the command line says; return the exit status."""
+    options = parse(arguments)
+    from rich.console import Console
+
+    from games.compiled import announce_compilation
+
+    announce_compilation()
+    try:
+        check(options)
+        from agents import imitate_run  # with torch: --help and a misspelt option need not wait for it
+
+        imitate_run.train_from(options, Console(stderr=True))
+    except ValueError as error:  # ImitateError and the other doors' errors: one line each
+        print(f"train.py imitate: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parse(arguments: list[str]) -> Options:
+    """Read the options, defaults taken from the preset that is asked for, or from the game's own."""
+    names = [argument.partition("=")[0] for argument in arguments]
+    game = arguments[names.index("--game")].partition("=")[2] if "--game" in names else ""
+    if "--game" in arguments:
+        game = next(iter(arguments[arguments.index("--game") + 1 :]), "")
+    if game in DEFAULT_PRESET and "--preset" not in names:
+        arguments = ["--preset", DEFAULT_PRESET[game], *arguments]
+    return learner_command.parse(Options, arguments, PRESETS, "train.py imitate")
+
+
+def check(options: Options) -> None:
+    """Raise ImitateError, in one line, for a value that no run can have."""
+    config = options.config
+    values = {**dataclasses.asdict(config), "stop_after": options.stop_after, "threads": options.threads}
+    for name, value in values.items():
+        least, most = LEAST.get(name, 0), MOST.get(name, math.inf)
+        if isinstance(value, int | float) and not (least <= value <= most and math.isfinite(value)):
+            allowed = f"at least {least}" if most == math.inf else f"{least} to {most:g}"
+            raise ImitateError(f"--{name.replace('_', '-')} {value}: {allowed}")
+    if not config.positions and not config.minutes:
+        raise ImitateError("--positions 0 --minutes 0: one of them must say how long to train")
+    if not config.held_out:
+        raise ImitateError("--held-out 0: some games must be kept apart for validation")
+
+
+def resume_command(options: Options, directory: Path) -> str:
+    """Return the command line that goes on with a run."""
+    words = ["--game", options.game]
+    if options.init is not None:
+        words += ["--init", str(options.init)]
+    if options.data:
+        words += ["--data", *map(str, options.data)]
+    command = learner_command.resume_command("imitate", options, PRESETS[options.preset], directory)
+    return f"{command} {shlex.join(words)}"
+
+
+def data_paths(options: Options) -> tuple[Path, ...]:
+    """Return where the records lie."""
+    return options.data or (DATA / options.game.partition("-")[0],)

@@ -1,0 +1,101 @@
+"""What imitation is configured with: the options, their presets, and no torch, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+class ImitateError(ValueError):
+    """Training that cannot start or go on; the message is one line."""
+
+
+@dataclass(frozen=True)
+class ImitateConfig:
+    """Learning from recorded games."""
+
+    network: str = "resnet-4x64"
+    """Architecture, a preset of nets/presets.py: resnet-BxC, clark-storkey, maddison12, alphago13."""
+    features: str = "observe"
+    """Planes that the network sees: observe (the game's own) or, for Go, a set of games/go_features.py."""
+    positions: int = 0
+    """Positions to train on in all, 0 for no limit; the learning rate falls to its end over them."""
+    minutes: float = 0.0
+    """Minutes to train in all, 0 for no limit; with both limits the nearer one counts."""
+    seed: int = 0
+    """Seed of the first weights, the order of positions and their symmetries."""
+    batch_size: int = 64
+    """Positions a step."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """adamw, or sgd with Nesterov's momentum of 0.9."""
+    learning_rate: float = 3e-3
+    """Greatest learning rate."""
+    warmup: float = 0.05
+    """Share of the budget over which the learning rate rises from 0."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls to 0 at the end of the budget, or that it does not."""
+    weight_decay: float = 1e-2
+    """Share of each weight that is taken off, times the learning rate, a step (adamw; sgd adds it to the gradient)."""
+    value_weight: float = 0.5
+    """Factor of the value head's squared error; 0 learns no values."""
+    average: float = 0.0
+    """Decay a step of a running average of the weights, which is then the network that is kept; 0 for none."""
+    augment: bool = True
+    """Show each position under a symmetry of the board drawn at random."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the convolutions; auto: bfloat16 where the processor or the GPU has instructions for it."""
+    held_out: float = 0.02
+    """Share of the games that is kept apart for validation, chosen by their moves."""
+    validation_positions: int = 2000
+    """Positions of the games kept apart that a validation looks at."""
+    period: int = 20_000
+    """Positions between validations; each saves a checkpoint."""
+    patience: int = 0
+    """Validations in a row without a lower loss after which training stops; 0 never stops early."""
+    l1: float = 0.0
+    """Factor of the sum of the weights' absolute values in the loss."""
+    l2: float = 0.0
+    """Factor of the sum of their squares; with --l1 this is the elastic net."""
+    max_norm: float = 0.0
+    """Greatest norm of the weights into one unit; 0 for none."""
+
+
+PRESETS = {
+    "quick": ImitateConfig(network="resnet-4x48", minutes=4, period=10_000),
+    "small": ImitateConfig(network="resnet-6x64", minutes=60),
+    "resnet-6x96": ImitateConfig(
+        network="resnet-6x96", positions=8_000_000, batch_size=256, period=200_000, validation_positions=10_000
+    ),
+    # Layers, inputs, losses and symmetries are the papers'; the optimiser and its schedule are ours.
+    "clark-storkey": ImitateConfig(
+        network="clark-storkey",
+        features="clark-storkey",
+        positions=16_000_000,
+        learning_rate=1e-3,
+        augment=False,
+        value_weight=0,
+        period=200_000,
+        validation_positions=10_000,
+    ),
+    "maddison12": ImitateConfig(
+        network="maddison12",
+        features="maddison12",
+        positions=30_000_000,
+        batch_size=128,
+        learning_rate=1e-3,
+        value_weight=0,
+        period=200_000,
+        validation_positions=10_000,
+    ),
+    "alphago13": ImitateConfig(
+        network="alphago13",
+        features="alphago13",
+        positions=30_000_000,
+        batch_size=128,
+        learning_rate=1e-3,
+        value_weight=0,
+        period=200_000,
+        validation_positions=10_000,
+    ),
+    "checkers": ImitateConfig(network="resnet-4x48", minutes=4, held_out=0.05, period=10_000),
+}

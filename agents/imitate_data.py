@@ -1,0 +1,132 @@
+"""Recorded games as training samples: games kept apart for validation, shuffled batches made ahead of the network.
+
+Batch i of a run depends on the seed and on i alone, neither on the order of the files nor on what was read before, so a
+run that resumes needs no more than i. B samples, A actions, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from games.compiled import NDArray
+from games.record_batches import Batch, PositionReader
+from games.records import Positions, Records, RecordsError
+from games.rules import Game
+from games.shuffle import Shuffle
+
+KOMI2 = (10, 17)  # twice the komi, least and most, of the Go games whose results a value head learns from
+NO_REPLY = -1  # in place of an action, where the game ended
+
+
+class Samples(NamedTuple):
+    """A batch as the network is trained on it."""
+
+    planes: Tensor  # [B, C, H, W], uint8 or float32
+    actions: Tensor  # int64 [B]: what was played
+    replies: Tensor  # int64 [B]: what was played next, NO_REPLY at a game's end
+    legal: Tensor  # bool [B, A]
+    movers: Tensor  # int64 [B]: 0 the first player, 1 the second
+    outcomes: Tensor  # float32 [B]: as the mover sees them, 0 where not known
+    outcome_weights: Tensor  # float32 [B]: 1 where the value head learns from the outcome, 0 elsewhere
+
+
+@dataclass(frozen=True)
+class Split:
+    """The positions to learn from and, of other games, those to validate with."""
+
+    training: Positions
+    validation: Positions
+
+
+def split_records(records: Records, game: Game, held_out: float) -> Split:
+    """Part the games played on this game's board without handicap; RecordsError where a side is left empty."""
+    apart = records.held_out(held_out)
+    return Split(choose_games(records, game, ~apart, "learn from"), choose_games(records, game, apart, "validate with"))
+
+
+def choose_games(records: Records, game: Game, chosen: NDArray, purpose: str) -> Positions:
+    """Return the positions of those of some games (bool [N]) that are of this game's board and without handicap.
+
+    They are in the order of their hashes, so that neither the order nor the names of the files matter.
+    """
+    fit = records.of_board(*game.planes_shape[1:])
+    if game.family == "go":
+        fit &= records.handicap == 0
+    lengths = np.diff(records.offsets)
+    order = np.lexsort((records.result, lengths, records.hashes))
+    positions = Positions(records, order[(fit & chosen)[order]])
+    if not len(positions):
+        found = f"{int(fit.sum()):,} of {len(records):,} games are of {game.name} without handicap"
+        raise RecordsError(f"no positions to {purpose}: {found}, {int((fit & chosen).sum())} of them on that side")
+    return positions
+
+
+def komi_is_fair(reader: PositionReader, games: NDArray) -> NDArray:
+    """Say of which games, rows of the records, a value head may learn the result: not where komi decides one of Go."""
+    starts = reader.starts[0][reader.start_rows[reader.positions.records.start[games]]]
+    if "komi2" not in (starts.dtype.names or ()):
+        return np.ones(len(games), np.bool_)
+    fair: NDArray = (starts["komi2"] >= KOMI2[0]) & (starts["komi2"] <= KOMI2[1])
+    return fair
+
+
+class SampleStream:
+    """Endless batches of shuffled training positions, each under a symmetry of its own."""
+
+    def __init__(self, reader: PositionReader, batch_size: int, seed: int, augment: bool, pin: bool = False) -> None:
+        self.reader = reader
+        self.batch_size = batch_size
+        self._seed = seed
+        self._num_symmetries = reader.num_symmetries if augment else 1
+        self._shuffle = Shuffle(len(reader.positions), seed)
+        self._pin = pin  # in memory that a GPU reads from directly
+
+    def batch(self, number: int) -> Samples:
+        """Return one batch by its number, from 0."""
+        rng = np.random.default_rng((self._seed, number))
+        symmetries = rng.integers(self._num_symmetries, size=self.batch_size)
+        numbers = self._shuffle.numbers(number * self.batch_size, self.batch_size)
+        batch = self.reader.read(numbers, symmetries)
+        samples = to_samples(batch, self._replies(batch, symmetries), komi_is_fair(self.reader, batch.games))
+        return Samples(*(tensor.pin_memory() for tensor in samples)) if self._pin else samples
+
+    def batches(self, first: int, num_threads: int) -> Iterator[Samples]:
+        """Yield batches first, first + 1, ...; threads keep some ready, so that the network need not wait."""
+        with ThreadPoolExecutor(num_threads, "samples") as pool:
+            ready: deque[Future[Samples]] = deque()
+            number = first
+            while True:
+                while len(ready) < 2 * num_threads + 2:
+                    ready.append(pool.submit(self.batch, number))
+                    number += 1
+                yield ready.popleft().result()
+
+    def _replies(self, batch: Batch, symmetries: NDArray) -> NDArray:
+        """Return the actions after those of a batch, int64[B]."""
+        records = self.reader.positions.records
+        places = records.offsets[batch.games] + batch.plies + 1
+        inside = places < records.offsets[batch.games + 1]
+        moves = records.moves[np.where(inside, places, 0)]
+        replies: NDArray = np.where(inside, self.reader.action_maps[symmetries, moves].astype(np.int64), NO_REPLY)
+        return replies
+
+
+def to_samples(batch: Batch, replies: NDArray, fair: NDArray) -> Samples:
+    """Return a batch of positions as tensors that share its memory."""
+    return Samples(
+        planes=torch.from_numpy(batch.planes),
+        actions=torch.from_numpy(batch.actions),
+        replies=torch.from_numpy(replies),
+        legal=torch.from_numpy(batch.legal),
+        movers=torch.from_numpy(batch.movers),
+        outcomes=torch.from_numpy(batch.outcomes),
+        outcome_weights=torch.from_numpy((batch.has_outcome & fair).astype(np.float32)),
+    )

@@ -1,0 +1,334 @@
+"""A run of imitation: the records read, the network made or taken up, trained with live progress, and measured.
+
+Knows the terminal and the disk; `agents/imitate.py` knows the learning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agents.accuracy import Predict, choose, measure, predict_all, summary, table
+from agents.arena import available_processors
+from agents.imitate import Learner, adapted, mover_logits, train
+from agents.imitate_command import Options, data_paths, resume_command
+from agents.imitate_config import ImitateError
+from agents.imitate_data import SampleStream, Split, split_records
+from agents.learner_command import MODEL_FILE, run_directory
+from agents.player import find_model
+from agents.run import Run, StopSignal
+from games.archives import load_records
+from games.catalogue import find_game
+from games.compiled import NDArray
+from games.record_batches import Batch, PositionReader
+from games.records import Positions, Records
+from games.rules import Game
+from nets.inference import make_inference
+from nets.models import PolicyValueNet, PolicyValueSpec, load_model, num_parameters, save_model
+from nets.presets import preset
+from nets.regularisers import EarlyStopping
+
+REPORT_FILE = "report.json"
+REPORT_POSITIONS = 10_000
+SHOWN_PERIOD = 0.5  # seconds between updates of the live line
+VALIDATION_SEED = 0  # of the choice of positions, so that runs can be compared
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a network is trained on and measured with."""
+
+    game: Game
+    split: Split
+    features: str  # name of the planes
+    training: PositionReader
+    validation: PositionReader
+
+
+def train_from(options: Options, console: Console) -> None:
+    """Train until the budget is used up or a signal stops it, saving as it goes; then measure the network."""
+    config, directory = options.config, run_directory(options, f"imitate-{options.preset}")
+    device = choose_device(options.device)
+    threads = options.threads or available_processors()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads such
+
+    def notice(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    material = prepare(options, console)
+    learner = Learner(config, first_model(options, material), device)
+    notice(description(material, learner, threads))
+    saved_config = {
+        "learner": "imitate",
+        "game": material.game.name,
+        **dataclasses.asdict(config),
+        "features": material.features,
+        "init": None if options.init is None else model_hash(options.init),
+        "records": fingerprint(material.split),
+    }
+    with (
+        Run.create(
+            directory,
+            saved_config,
+            resume=options.resume,
+            extendable={"positions", "minutes"},
+            tensorboard=options.tensorboard,
+            notice=notice,
+        ) as run,
+        StopSignal("stopping after this step; a second Ctrl-C stops at once") as stop,
+    ):
+        session = Session(run, learner, material, saved_config, console)
+        most_seconds = 60 * options.stop_after or math.inf
+        # On a processor one thread makes batches many times faster than the network takes them.
+        readers = 1 if device.type == "cpu" else max(1, threads - 1)
+        if not session.train(stop, most_seconds, readers):
+            notice(f"stopped; go on with: {resume_command(options, directory)}")
+            return
+    report(directory, material, console)
+    player = shlex.quote(f"policy:model={directory / MODEL_FILE}")
+    records = shlex.join(map(str, data_paths(options)))
+    notice(f"play it:     python play.py {options.game} --white {player}")
+    notice(f"measure it:  python benchmarks/bench.py accuracy {shlex.quote(str(directory))} {records}")
+
+
+# --- what to train, and on what ---------------------------------------------------------------------------------------
+
+
+def prepare(options: Options, console: Console) -> Material:
+    """Read the records and part them; ValueErrors of one line each say what is wrong with them."""
+    game = find_game(options.game)
+    features = options.config.features if options.init is None else load_initial(options.init, game)[1]
+    split = split_records(read_records(options, game, console), game, options.config.held_out)
+    return Material(game, split, features, reader_of(split.training, features), reader_of(split.validation, features))
+
+
+def read_records(options: Options, game: Game, console: Console) -> Records:
+    """Read all games; how many are damaged is told, and the first of them named."""
+    paths = data_paths(options)
+    if not options.data and not paths[0].exists():
+        raise ImitateError(f"--data is missing: where are the records? (there is no folder {paths[0]} either)")
+    with console.status("reading the records") as status:
+        loaded = load_records(
+            paths,
+            game.family,
+            workers=0,
+            on_progress=lambda name, done, total: status.update(f"reading the records: {done / total:.0%}  {name}"),
+        )
+    if loaded.faults:
+        first = loaded.faults[0]
+        count = f"{len(loaded.faults)} games" if len(loaded.faults) > 1 else "1 game"
+        console.print(
+            f"{count} cannot be used (python -m games.archives PATH ... lists them): {first.name}: {first.reason}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    return loaded.records
+
+
+def reader_of(positions: Positions, features: str) -> PositionReader:
+    """Return a reader of positions as a set of planes, in bytes where all of them are zeros and ones."""
+    return PositionReader(positions, features, np.float32 if features == "observe" else np.uint8)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return where to compute; ImitateError where a GPU is asked for that is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ImitateError("--device cuda: there is no GPU that torch can use")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def first_model(options: Options, material: Material) -> PolicyValueNet:
+    """Return the network that training begins with."""
+    planes_shape = material.training.planes_shape
+    if options.init is not None:
+        return adapted(load_initial(options.init, material.game)[0], planes_shape)
+    network = options.config.network
+    torch.manual_seed(options.config.seed)
+    # Go's networks have an action a point, on boards of any size where the architecture allows.
+    spec = preset(network, planes_shape, None if material.game.family == "go" else material.game.num_actions)
+    if not isinstance(spec, PolicyValueSpec):
+        raise ImitateError(f"--network {network}: it chooses no moves of a board game")
+    return spec.build()
+
+
+def load_initial(path: Path, game: Game) -> tuple[PolicyValueNet, str]:
+    """Return the network of --init and the name of its planes; ImitateError where it is of another game."""
+    file = find_model(str(path))
+    if file is None:
+        raise ImitateError(f"--init {path}: no model file or folder")
+    model, header = load_model(file)
+    if not isinstance(model, PolicyValueNet) or model.policy is None or header.get("game") != game.family:
+        raise ImitateError(f"--init {file}: made for {header.get('game')}, no network that chooses {game.family} moves")
+    return model, str(header.get("features", "observe"))
+
+
+def model_hash(path: Path) -> str:
+    """Return a hash of a model file's bytes."""
+    file = find_model(str(path))
+    assert file is not None, path
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def fingerprint(split: Split) -> dict[str, Any]:
+    """Return what tells the records of one run from another's, whatever their files are called."""
+    games = split.training.games
+    digest = hashlib.sha256(split.training.records.hashes[games].tobytes()).hexdigest()
+    return {"games": len(games), "positions": len(split.training), "sha256": digest[:16]}
+
+
+def description(material: Material, learner: Learner, threads: int) -> str:
+    """Return what is about to happen, in one line."""
+    split = material.split
+    place = f"on {threads} thread{'s' * (threads > 1)}" if learner.device.type == "cpu" else "on a GPU"
+    precision = str(learner.precision).removeprefix("torch.")
+    return (
+        f"{len(split.training.games):,} games with {len(split.training):,} positions to learn from, "
+        f"{len(split.validation.games):,} games apart; a network of {num_parameters(learner.model):,} weights, "
+        f"planes {material.features}, {place} in {precision}"
+    )
+
+
+# --- a process's part of a run ----------------------------------------------------------------------------------------
+
+
+class Session:
+    """One process's part of a run, from the last checkpoint on."""
+
+    def __init__(
+        self, run: Run, learner: Learner, material: Material, saved_config: dict[str, Any], console: Console
+    ) -> None:
+        self.run = run
+        self.learner = learner
+        self.config = learner.config
+        self.material = material
+        self.saved_config = saved_config
+        self.console = console
+        self.stopping = EarlyStopping(self.config.patience or 1)
+        self.checks = choose(material.validation, self.config.validation_positions, VALIDATION_SEED)
+        self.validated = ""  # what the last validation found, to be shown
+        checkpoint = run.latest()
+        if checkpoint is not None:
+            learner.set_arrays(dict(checkpoint.arrays))
+            self.stopping.set_state(checkpoint.state["stopping"])
+            self.validated = checkpoint.state["validated"]
+        self.begun, self.begun_cpu = time.perf_counter(), time.process_time()
+        self.begun_positions = learner.positions
+
+    def train(self, stop: StopSignal, most_seconds: float, num_threads: int) -> bool:
+        """Train; return False where a signal or the clock stopped it, with everything saved."""
+        config, learner = self.config, self.learner
+        pin = learner.device.type == "cuda"
+        stream = SampleStream(self.material.training, config.batch_size, config.seed, config.augment, pin)
+        with Progress(
+            TextColumn("{task.fields[shown]}"),
+            BarColumn(None),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        ) as bar:
+            task = bar.add_task("", total=1.0, shown="")
+            shown = 0.0
+            for spent in train(config, learner, stream, num_threads):
+                seconds = time.perf_counter() - self.begun
+                if seconds - shown > SHOWN_PERIOD:
+                    shown = seconds
+                    bar.update(task, completed=spent, shown=f"{self._trained()}  {self.validated}")
+                is_due = learner.positions % config.period < config.batch_size or spent >= 1
+                stopped = stop.requested or seconds > most_seconds
+                if is_due:
+                    self._validate(spent)
+                if is_due or stopped:
+                    self._save()
+                if config.patience and self.stopping.should_stop:
+                    self.console.print(f"no better validation {config.patience} times in a row: that is enough")
+                    return True
+                if stopped and spent < 1:
+                    return False
+        return True
+
+    def _speed(self) -> float:
+        """Return positions a second, validations included."""
+        return (self.learner.positions - self.begun_positions) / (time.perf_counter() - self.begun)
+
+    def _trained(self) -> str:
+        means = self.learner.means()
+        found = f"loss {means['loss']:.3f} top-1 {means['top1']:.1%}"
+        return f"{self.learner.positions:,} positions  {self._speed():,.0f}/s  {found}"
+
+    def _validate(self, spent: float) -> None:
+        """Measure the network on games kept apart, log it, and keep it where it is the best so far."""
+        learner = self.learner
+        learner.check_finite()
+        found = summary(predict_all(predictor(learner), self.material.validation, self.checks))
+        names = ("loss", "top1", "top5", "value_error", "value_sign")
+        validation = {f"validation_{name}": found[name] for name in names if found[name] is not None}
+        self.run.log(learner.positions, **learner.means(), **validation)
+        cpu_seconds = time.process_time() - self.begun_cpu
+        self.run.log_timing(
+            learner.positions, seconds=learner.seconds, cpu_seconds=cpu_seconds, positions_per_second=self._speed()
+        )
+        self.validated = f"apart: loss {found['loss']:.3f} top-1 {found['top1']:.1%} top-5 {found['top5']:.1%}"
+        if not self.console.is_terminal:
+            line = f"{spent:4.0%}  {self._trained()}  {self.validated}"
+            self.console.print(line, highlight=False, soft_wrap=True)
+        learner.forget_sums()
+        if self.stopping.update(found["loss"]):
+            self._keep({**self.saved_config, "trained_positions": learner.positions, **validation})
+
+    def _keep(self, training: dict[str, Any]) -> None:
+        """Write the network as the run's model file."""
+        game = self.material.game
+        save_model(
+            self.run.directory / MODEL_FILE,
+            self.learner.kept,
+            self.learner.kept.spec,
+            game=game.family,
+            rules_version=game.version,
+            training=training,
+            extras={"features": self.material.features, "board": list(game.planes_shape[1:])},
+        )
+
+    def _save(self) -> None:
+        state = {"stopping": self.stopping.get_state(), "validated": self.validated}
+        self.run.save_checkpoint(self.learner.positions, self.learner.get_arrays(), state)
+
+
+def predictor(learner: Learner) -> Predict:
+    """Return the learner's network as the tallies ask it."""
+    model = learner.kept.eval()
+
+    @torch.inference_mode()
+    def predict(batch: Batch) -> tuple[NDArray, NDArray | None]:
+        planes, movers = (torch.from_numpy(array).to(learner.device) for array in (batch.planes, batch.movers))
+        output = learner.outputs(model, planes)
+        values = None if output.value is None else output.value.float().cpu().numpy()
+        return mover_logits(output, movers).cpu().numpy(), values
+
+    return predict
+
+
+def report(directory: Path, material: Material, console: Console) -> None:
+    """Measure the kept network on more of the games kept apart; print and save the table."""
+    model, _ = load_model(directory / MODEL_FILE)
+    assert isinstance(model, PolicyValueNet)
+    with console.status(f"measuring the network on {REPORT_POSITIONS:,} positions of games kept apart"):
+        # Torch's own: what is faster would first compile kernels for this architecture.
+        network = make_inference(model, "torch", torch.get_num_threads())
+        document = measure(network, material.validation, REPORT_POSITIONS, VALIDATION_SEED)
+    Console().print(table(document, f"{directory / MODEL_FILE}: moves of {material.game.name} games kept apart"))
+    (directory / REPORT_FILE).write_text(json.dumps(document, indent=1) + "\n")

@@ -1,0 +1,59 @@
+"""How often a network's first choice is the expert's move, on recorded games, in all, by phase and by source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from agents import accuracy
+from agents.imitate_data import choose_games
+from agents.player import find_model
+from benchmarks.timing import BenchError, Document
+from games.archives import load_records
+from games.catalogue import find_game
+from games.record_batches import PositionReader
+from nets.inference import make_inference
+from nets.model_file import Header
+from nets.models import PolicyValueNet, load_model
+
+HELD_OUT = 0.02  # of the games, where a model does not say how many were kept apart
+
+
+def measure(path: str, data: list[Path], count: int, every_game: bool, seed: int, game_name: str | None) -> Document:
+    """Return a model's accuracy on the records at some paths, on games kept apart from training or on every game."""
+    file = find_model(path)
+    if file is None:
+        raise BenchError(f"{path}: no model file or folder")
+    model, header = load_model(file)
+    if not isinstance(model, PolicyValueNet) or model.policy is None:
+        raise BenchError(f"{file}: it predicts no moves")
+    game = find_game(game_name or trained_game(header))
+    records = load_records(data, game.family, workers=0).records
+    share = float(header.get("training", {}).get("held_out", HELD_OUT))
+    chosen = np.ones(len(records), np.bool_) if every_game else records.held_out(share)
+    positions = choose_games(records, game, chosen, "measure with")
+    network = make_inference(model)
+    found = accuracy.measure(network, PositionReader(positions, str(header.get("features", "observe"))), count, seed)
+    return {
+        "model": str(file),
+        "game": game.name,
+        "games_read": len(records),
+        "games_apart": len(positions.games),
+        "every_game": every_game,
+        "seed": seed,
+        **found,
+    }
+
+
+def trained_game(header: Header) -> str:
+    """Return the name of the game that a model was trained on, its board size included."""
+    rows, columns = header.get("board", (0, 0))
+    return f"go-{rows}x{columns}" if header["game"] == "go" and rows else str(header["game"])
+
+
+def tables(document: Document) -> list[Table]:
+    """Return the document for the terminal."""
+    games = "every game" if document["every_game"] else f"{document['games_apart']:,} games kept apart from training"
+    return [accuracy.table(document, f"{document['model']}: moves of {document['game']}, {games}")]

@@ -1,0 +1,290 @@
+"""Imitation: losses over legal moves, samples that depend on nothing but their number, steps that resume exactly."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from agents.imitate import (
+    Learner,
+    adapted,
+    budget_spent,
+    mover_logits,
+    policy_terms,
+    rate_factor,
+    resolve_precision,
+    train,
+    value_terms,
+)
+from agents.imitate_config import PRESETS, ImitateConfig, ImitateError
+from agents.imitate_data import NO_REPLY, Samples, SampleStream, Split, split_records
+from games.archives import load_records
+from games.catalogue import find_game
+from games.record_batches import PositionReader
+from games.records import Positions, RecordsError
+from nets.models import PolicyValueNet, PolicyValueOutput
+from nets.presets import preset
+from tests.recorded_games import write_games
+
+CPU = torch.device("cpu")
+TINY = ImitateConfig(network="resnet-1x8", positions=320, batch_size=16, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    folder = write_games(tmp_path_factory.mktemp("games"), 60)
+    return split_records(load_records([folder], "go", keep=False).records, find_game("go-5x5"), 0.2)
+
+
+@pytest.fixture
+def stream(split: Split) -> SampleStream:
+    return SampleStream(PositionReader(split.training), TINY.batch_size, seed=1, augment=True)
+
+
+def network(name: str = "resnet-1x8", size: int = 5) -> PolicyValueNet:
+    torch.manual_seed(0)
+    model = preset(name, (16, size, size)).build()
+    assert isinstance(model, PolicyValueNet)
+    return model
+
+
+def samples(actions: list[int], legal: list[list[int]]) -> Samples:
+    """Return a batch with these moves and these legal ones, of three actions, the last the pass."""
+    count = len(actions)
+    mask = torch.zeros(count, 3, dtype=torch.bool)
+    for row, columns in enumerate(legal):
+        mask[row, columns] = True
+    return Samples(
+        planes=torch.zeros(count, 1, 1, 2),
+        actions=torch.tensor(actions),
+        replies=torch.full((count,), NO_REPLY),
+        legal=mask,
+        movers=torch.zeros(count, dtype=torch.int64),
+        outcomes=torch.zeros(count),
+        outcome_weights=torch.ones(count),
+    )
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+def test_illegal_moves_take_no_part_in_the_loss() -> None:
+    logits = torch.tensor([[1.0, 50.0, 0.0]], requires_grad=True)
+    losses, hits, counts = policy_terms(logits, samples([0], [[0, 2]]))
+    assert losses.item() == pytest.approx(np.log(1 + np.exp(-1.0)))
+    assert (hits.item(), counts.item()) == (1.0, 1.0)
+    losses.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 1] == 0
+    assert logits.grad[0, 0] < 0 < logits.grad[0, 2]
+
+
+def test_a_network_without_a_pass_learns_nothing_where_the_expert_passed() -> None:
+    logits = torch.randn(3, 2, requires_grad=True)
+    batch = samples([2, 0, 2], [[0, 1, 2], [0, 1, 2], [2]])
+    losses, hits, counts = policy_terms(logits, batch)
+    assert counts.tolist() == [0, 1, 0]
+    assert losses[[0, 2]].tolist() == [0, 0]
+    assert hits[[0, 2]].tolist() == [0, 0]
+    losses.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad[[0, 2]].abs().sum() == 0
+
+
+def test_of_two_policies_the_movers_is_meant() -> None:
+    logits = torch.arange(12.0).reshape(2, 2, 3)
+    output = PolicyValueOutput(logits, None, None, None)
+    assert torch.equal(mover_logits(output, torch.tensor([1, 0])), torch.stack([logits[0, 1], logits[1, 0]]))
+
+
+def test_values_are_learnt_only_from_outcomes_that_are_known_and_fair() -> None:
+    batch = samples([0, 0], [[0], [0]])._replace(
+        outcomes=torch.tensor([1.0, 1.0]), outcome_weights=torch.tensor([1.0, 0.0])
+    )
+    assert value_terms(torch.tensor([0.5, 0.5]), batch).tolist() == [0.25, 0.0]
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_game_is_on_both_sides(split: Split) -> None:
+    training, apart = set(split.training.games.tolist()), set(split.validation.games.tolist())
+    assert not training & apart
+    assert len(training) + len(apart) == 60
+    assert apart
+    hashes = split.training.records.hashes
+    assert not set(hashes[list(training)]) & set(hashes[list(apart)])
+
+
+def test_neither_names_nor_order_of_files_matter(tmp_path: Path, split: Split, stream: SampleStream) -> None:
+    renamed = write_games(tmp_path / "b", 60, names="z{}-tom.sgf")
+    for index, path in enumerate(sorted(renamed.iterdir())):
+        path.rename(renamed / f"{(index * 7919) % 1000:03d}.sgf")
+    other = split_records(load_records([renamed], "go", keep=False).records, find_game("go-5x5"), 0.2)
+    assert not np.array_equal(other.training.games, split.training.games)
+    same = SampleStream(PositionReader(other.training), TINY.batch_size, seed=1, augment=True)
+    for number in (0, 5):
+        for ours, theirs in zip(stream.batch(number), same.batch(number), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_batches_are_the_same_from_any_start_and_with_any_number_of_threads(stream: SampleStream) -> None:
+    expected = [stream.batch(number) for number in range(6)]
+    for first, threads in ((0, 1), (2, 3)):
+        for number, found in enumerate(itertools.islice(stream.batches(first, threads), 3), start=first):
+            assert all(torch.equal(ours, theirs) for ours, theirs in zip(expected[number], found, strict=True))
+    assert not torch.equal(expected[0].planes, expected[1].planes)
+
+
+def test_samples_are_true_under_their_symmetries(stream: SampleStream) -> None:
+    """The reply of each sample is legal once its action is played on the board that its planes show."""
+    positions = stream.reader.positions
+    checked = 0
+    for number in range(4):
+        batch = stream.batch(number)
+        assert batch.legal[torch.arange(16), batch.actions].all()
+        stones = batch.planes[:, :2].sum(1).flatten(1)
+        moved = batch.actions < 25
+        assert (stones[torch.arange(16)[moved], batch.actions[moved]] == 0).all()
+        free = (batch.replies != NO_REPLY) & (batch.replies < 25)
+        taken = stones[torch.arange(16)[free], batch.replies[free]] == 1
+        assert taken.float().mean() < 0.2  # only where the action takes stones
+        checked += int(free.sum())
+    assert checked > 40
+    assert len(positions) > 0
+
+
+def test_games_that_komi_decides_teach_no_values(tmp_path: Path) -> None:
+    write_games(tmp_path, 10)
+    for path in tmp_path.iterdir():
+        if int(path.stem[4:]) % 2:
+            path.write_bytes(path.read_bytes().replace(b"KM[6.5]", b"KM[0.5]"))
+    records = load_records([tmp_path], "go", keep=False).records
+    stream = SampleStream(PositionReader(Positions(records)), 64, seed=0, augment=False)
+    weights = stream.batch(0).outcome_weights
+    assert {0.0, 1.0} == set(weights.tolist())
+
+
+def test_a_side_without_games_is_told(split: Split) -> None:
+    with pytest.raises(RecordsError, match="no positions to learn from: 0 of 60 games are of go-9x9"):
+        split_records(split.training.records, find_game("go-9x9"), 0.2)
+    with pytest.raises(RecordsError, match="no positions to validate with: 60 of 60 games"):
+        split_records(split.training.records, find_game("go-5x5"), 0.0)
+
+
+# --- learning ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_overfits_eight_samples(split: Split) -> None:
+    batch = SampleStream(PositionReader(split.training), 8, seed=3, augment=False).batch(0)
+    learner = Learner(replace(TINY, batch_size=8), network("resnet-1x16"), CPU)
+    for _ in range(120):
+        learner.step(batch, 1.0)
+    learner.forget_sums()
+    learner.step(batch, 0.0)
+    means = learner.means()
+    assert means["top1"] == 1.0
+    assert means["loss"] < 0.1
+    assert means["value_error"] < 0.1
+
+
+def weights_of(learner: Learner) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in learner.get_arrays().items() if name != "clock"}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY,
+        replace(TINY, optimiser="sgd", learning_rate=0.05, average=0.9, l2=1e-4, l1=1e-5, max_norm=1.0),
+        replace(TINY, precision="bfloat16", schedule="cosine"),
+    ],
+    ids=["adamw", "sgd", "bfloat16"],
+)
+def test_a_learner_that_resumes_ends_with_the_same_bits(stream: SampleStream, config: ImitateConfig) -> None:
+    whole = Learner(config, network(), CPU)
+    assert len(list(train(config, whole, stream, 1))) == 20
+    half = Learner(config, network(), CPU)
+    for _ in itertools.islice(train(config, half, stream, 2), 9):
+        pass
+    saved = {name: array.copy() for name, array in half.get_arrays().items()}
+    torch.manual_seed(99)
+    again = Learner(config, preset("resnet-1x8", (16, 5, 5)).build(), CPU)  # type: ignore[arg-type]
+    again.set_arrays(saved)
+    assert again.positions == 9 * 16
+    for _ in train(config, again, stream, 1):
+        pass
+    assert weights_of(again) == weights_of(whole)
+    assert again.kept is (again.average if config.average else again.model)
+
+
+def test_the_average_lies_between_old_and_new_weights(stream: SampleStream) -> None:
+    learner = Learner(replace(TINY, average=0.5), network(), CPU)
+    before = learner.kept.trunk.layers[0].weight.clone()  # type: ignore[operator,union-attr]
+    learner.step(stream.batch(0), 1.0)
+    now = learner.model.trunk.layers[0].weight
+    decay = 2 / 11  # young averages move faster
+    assert torch.allclose(learner.kept.trunk.layers[0].weight, before * decay + now * (1 - decay), atol=1e-6)  # type: ignore[operator]
+
+
+def test_a_loss_that_is_no_number_is_told(stream: SampleStream) -> None:
+    learner = Learner(TINY, network(), CPU)
+    with torch.no_grad():
+        next(learner.model.parameters()).fill_(torch.nan)
+    with pytest.raises(ImitateError, match=r"not finite after .* positions: .*--learning-rate than 0.003"):
+        for number in range(60):
+            learner.step(stream.batch(number), 1.0)
+
+
+def test_the_rate_rises_then_falls_to_nothing_with_the_budget() -> None:
+    config = replace(TINY, warmup=0.1)
+    assert [rate_factor(config, spent) for spent in (0.0, 0.05, 0.1, 0.5, 1.0)] == pytest.approx(
+        [0, 0.475, 0.9, 0.5, 0]
+    )
+    assert rate_factor(replace(config, schedule="constant"), 0.9) == 1
+    assert rate_factor(replace(config, schedule="cosine"), 0.5) == pytest.approx(0.5)
+
+
+def test_the_nearer_of_two_limits_ends_the_training() -> None:
+    assert budget_spent(replace(TINY, positions=100, minutes=1), 50, 45) == 0.75
+    assert budget_spent(replace(TINY, positions=100, minutes=0), 50, 1e9) == 0.5
+    assert budget_spent(replace(TINY, positions=0, minutes=1), 10**9, 30) == 0.5
+    assert budget_spent(replace(TINY, positions=100, minutes=1), 200, 0) == 1
+
+
+def test_fully_convolutional_networks_go_on_on_another_board() -> None:
+    model = network(size=19)
+    small = adapted(model, (16, 9, 9))
+    assert small.spec.input_shape == (16, 9, 9)
+    planes = torch.rand(2, 16, 9, 9)
+    before, after = (each.eval()(planes).policy for each in (model, small))
+    assert isinstance(before, Tensor)
+    assert torch.equal(before, after)
+    assert adapted(model, (16, 19, 19)) is model
+    with pytest.raises(ImitateError, match=r"for planes \(16, 19, 19\) cannot go on with planes \(20, 9, 9\)"):
+        adapted(model, (20, 9, 9))
+    with pytest.raises(ImitateError, match="cannot go on"):
+        adapted(network("clark-storkey", 9), (16, 5, 5))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_builds(name: str) -> None:
+    config = PRESETS[name]
+    with torch.device("meta"):
+        model = preset(config.network, (16, 19, 19)).build()
+    assert isinstance(model, PolicyValueNet)
+    assert model.policy is not None
+    assert config.positions or config.minutes
+
+
+@pytest.mark.parametrize("asked", ["float32", "bfloat16"])
+def test_precision_is_what_is_asked_for(asked: str) -> None:
+    assert resolve_precision(asked, CPU) == getattr(torch, asked)
+    assert resolve_precision("auto", CPU) in (torch.float32, torch.bfloat16)

@@ -1,0 +1,203 @@
+"""`train.py imitate`: runs that no kill can change, networks that go on elsewhere, and what the command refuses."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import multiprocessing
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents import imitate_command
+from agents.imitate_config import PRESETS
+from agents.learner_command import option_words
+from agents.run import Run
+from nets.model_file import read_header
+from nets.models import load_model
+from tests.recorded_games import write_games
+
+ROOT = Path(__file__).resolve().parent.parent
+fork = multiprocessing.get_context("fork")
+
+TINY = [
+    *["--game", "go-5x5", "--network", "resnet-1x8", "--positions", "192", "--minutes", "0", "--batch-size", "16"],
+    *["--period", "64", "--validation-positions", "40", "--held-out", "0.2", "--average", "0.9", "--threads", "1"],
+]
+
+
+@pytest.fixture(scope="module")
+def games(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    os.environ["PLAYFIELD_RECORDS"] = str(tmp_path_factory.mktemp("cache"))
+    return write_games(tmp_path_factory.mktemp("games"), 40)
+
+
+def run_and_die(arguments: list[str], moment: tuple[str, int, str] | None) -> None:
+    """Train in a forked child, which kills itself at a call of one of Run's methods, before or after it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if moment is not None:
+        name, number, when = moment
+        real, calls = getattr(Run, name), 0
+
+        def striking(*positional: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == number and when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = real(*positional, **named)
+            if calls == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        setattr(Run, name, striking)
+    sys.exit(imitate_command.main(arguments))
+
+
+def in_child(arguments: list[str], moment: tuple[str, int, str] | None = None) -> int | None:
+    child = fork.Process(target=run_and_die, args=(arguments, moment))
+    child.start()
+    child.join()
+    return child.exitcode
+
+
+def outcome(directory: Path) -> dict[str, bytes]:
+    names = ("config.json", "metrics.jsonl", "model.safetensors", "report.json")
+    return {name: (directory / name).read_bytes() for name in names}
+
+
+def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Path, games: Path) -> None:
+    arguments = [*TINY, "--data", str(games)]
+    assert in_child([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    killed = [*arguments, "--out", str(tmp_path / "killed"), "--resume"]
+    for moment in (("log", 1, "after"), ("save_checkpoint", 1, "after"), ("save_checkpoint", 1, "before")):
+        assert in_child(killed, moment) == -signal.SIGKILL
+    assert in_child(killed) == 0
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+    lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [64, 128, 192]
+
+
+def test_the_network_says_what_its_players_need(tmp_path: Path, games: Path) -> None:
+    assert in_child([*TINY, "--data", str(games), "--out", str(tmp_path / "run")]) == 0
+    model, header = load_model(tmp_path / "run" / "model.safetensors")
+    assert (header["game"], header["features"], header["board"]) == ("go", "observe", [5, 5])
+    assert header["training"]["trained_positions"] in (64, 128, 192)
+    assert (
+        header["training"]["records"]["games"]
+        == len(list(games.iterdir())) - json.loads((tmp_path / "run" / "report.json").read_text())["games"]
+    )
+
+    larger = write_games(tmp_path / "larger", 20, size=7)
+    arguments = [*TINY, "--game", "go-7x7", "--positions", "64", "--data", str(larger), "--held-out", "0.3"]
+    arguments += ["--init", str(tmp_path / "run"), "--learning-rate", "0", "--average", "0"]
+    assert in_child([*arguments, "--out", str(tmp_path / "tuned")]) == 0
+    tuned, header = load_model(tmp_path / "tuned" / "model.safetensors")
+    assert (header["board"], tuned.trunk.input_shape) == ([7, 7], (16, 7, 7))
+    for name, parameter in model.named_parameters():
+        assert parameter.equal(dict(tuned.named_parameters())[name]), name  # a learning rate of 0
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, games: Path) -> None:
+    directory = tmp_path / "a run"
+    arguments = [*TINY, "--data", str(games), "--positions", "1000000", "--out", str(directory)]
+    process = subprocess.Popen(
+        [sys.executable, "train.py", "imitate", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while not (directory / "model.safetensors").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=200)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    words = shlex.split(errors.rpartition("go on with:")[2])
+    assert words[:3] == ["python", "train.py", "imitate"]
+    options = imitate_command.parse(words[3:])
+    assert (options.resume, options.out, options.data) == (True, directory, (games,))
+    assert options.config == imitate_command.parse(arguments).config
+
+
+def test_training_stops_early_where_validation_gets_no_better(tmp_path: Path, games: Path) -> None:
+    arguments = [*TINY, "--data", str(games), "--learning-rate", "0", "--average", "0", "--patience", "1"]
+    assert in_child([*arguments, "--weight-decay", "0", "--positions", "6400", "--out", str(tmp_path / "run")]) == 0
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) < 20
+    losses = [json.loads(line)["validation_loss"] for line in lines]
+    assert losses[-1] >= min(losses[:-1])
+
+
+def test_a_limit_of_this_call_saves_and_ends(tmp_path: Path, games: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = [*TINY, "--data", str(games), "--stop-after", "0.000001", "--out", str(tmp_path / "run")]
+    assert imitate_command.main(arguments) == 0
+    assert "go on with: python train.py imitate" in capfd.readouterr().err.replace("\n", " ")
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-16"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", "{games}/nowhere"], "nowhere"),
+        (["--data", "{games}", "--game", "go-9x9"], "0 of 40 games are of go-9x9"),
+        (["--data", "{games}", "--game", "chess"], "chess"),
+        (["--data", "{games}", "--network", "resnet-1x8x"], "no network preset"),
+        (["--data", "{games}", "--network", "nature-dqn"], "chooses no moves"),
+        (["--data", "{games}", "--init", "{games}/none"], "no model file"),
+        (["--data", "{games}", "--init", str(ROOT / "models/checkers-anaconda")], "made for checkers"),
+        (["--data", "{games}", "--positions", "0"], "how long"),
+        (["--data", "{games}", "--batch-size", "0"], "--batch-size 0: at least 1"),
+        (["--data", "{games}", "--held-out", "0"], "--held-out 0"),
+        (["--data", "{games}", "--warmup", "1.5"], "--warmup 1.5: 0 to 1"),
+    ],
+    ids=lambda value: " ".join(value[2:]) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_refused_in_one_line(
+    tmp_path: Path, games: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    arguments = [word.format(games=games) for word in arguments]
+    assert imitate_command.main([*TINY, *arguments, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.strip().splitlines()[-1].startswith("train.py imitate: ")
+    assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_records_do_not_go_on_with_a_run(tmp_path: Path, games: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*TINY, "--positions", "16", "--out", str(tmp_path / "run")]
+    assert in_child([*arguments, "--data", str(games)]) == 0
+    others = write_games(tmp_path / "others", 40, seed=5)
+    assert imitate_command.main([*arguments, "--data", str(others), "--resume"]) == 2
+    assert "records.sha256 was" in capsys.readouterr().err
+
+
+def test_a_game_has_its_own_preset_unless_one_is_asked_for() -> None:
+    assert imitate_command.parse([]).config == PRESETS["quick"]
+    assert imitate_command.parse(["--game", "checkers"]).config == PRESETS["checkers"]
+    assert imitate_command.parse(["--game=checkers", "--seed", "3"]).config.seed == 3
+    assert imitate_command.parse(["--game=checkers"]).preset == "checkers"
+    assert imitate_command.parse(["--game", "checkers", "--preset", "quick"]).config == PRESETS["quick"]
+
+
+def test_a_network_for_checkers_is_trained_on_pdn(tmp_path: Path) -> None:
+    openings = itertools.product(
+        ("9-13", "9-14", "10-14", "10-15", "11-15", "11-16", "12-16"),
+        ("21-17", "22-17", "22-18", "23-18", "23-19", "24-19", "24-20"),
+    )
+    text = "".join(f'[Event "{first}"]\n1. {first} {second} *\n\n' for first, second in openings)
+    (tmp_path / "a.pdn").write_text(text)
+    arguments = ["--game", "checkers", "--data", str(tmp_path / "a.pdn"), "--network", "resnet-1x8", "--threads", "1"]
+    arguments += ["--positions", "32", "--minutes", "0", "--batch-size", "16", "--held-out", "0.5"]
+    assert option_words(imitate_command.parse(arguments).config, PRESETS["checkers"])
+    assert in_child([*arguments, "--out", str(tmp_path / "run")]) == 0
+    assert read_header(tmp_path / "run" / "model.safetensors")["game"] == "checkers"

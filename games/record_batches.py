@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from games.compiled import njit
+from games.go_features import NO_PLANE, FeatureSet, feature_set, write_ranks
 from games.record_formats import UNKNOWN, format_of
-from games.records import Positions
-from games.rules import apply, legal_mask, observe, to_play
+from games.records import Positions, RecordsError
+from games.rules import Game, apply, legal_mask, observe, to_play
 
 CHUNK = 32  # positions replayed before they are encoded: their records, 17 KB each in Go, stay in the cache
 
@@ -43,8 +44,10 @@ class PositionReader:
         self.positions = positions
         self.game = positions.board_game
         self.dtype = np.dtype(dtype)
-        self.planes_shape = self.game.planes_shape
-        rows, columns = self.planes_shape[1:]
+        rows, columns = self.game.planes_shape[1:]
+        self.features = None if features == "observe" else _features_of(self.game, features)
+        num_planes = self.game.planes_shape[0] if self.features is None else self.features.num_planes
+        self.planes_shape = (num_planes, rows, columns)
         self.action_maps = record_format.action_maps(rows, columns)
         used = np.unique(records.start[positions.games])
         turned = [record_format.turn_start(records.starts[row], k) for k in range(self.num_symmetries) for row in used]
@@ -92,7 +95,10 @@ class PositionReader:
                 made,
                 batch.actions[part],
             )
-            observe_batch(made, batch.planes[part])
+            if self.features is None:
+                observe_batch(made, batch.planes[part])
+            else:
+                self.features.encode_batch(made, batch.planes[part])
             describe(
                 made,
                 results[part],
@@ -101,7 +107,15 @@ class PositionReader:
                 batch.outcomes[part],
                 batch.has_outcome[part],
             )
+        if self.features is not None and self.features.rank_plane != NO_PLANE:
+            write_ranks(records.ranks[games, batch.movers], batch.planes, self.features.rank_plane)
         return batch
+
+
+def _features_of(game: Game, name: str) -> FeatureSet:
+    if game.family != "go":
+        raise RecordsError(f"features {name!r} are of Go; {game.name} is read with observe")
+    return feature_set(name)
 
 
 @njit

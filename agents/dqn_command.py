@@ -140,7 +140,7 @@ def train(options: Options, console: Console) -> None:
         notice=notice,
     ) as run:
         envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(options.processes, config.num_envs))
-        games = AtariEnvs(config.game, config.evaluation_episodes, config.protocol)
+        games = evaluation_games(config, config.evaluation_episodes) if config.evaluation_period else None
         try:
             training = Training(config, envs, device)
             with StopSignal("stopping after this round; a second Ctrl-C stops at once") as stop:
@@ -150,7 +150,8 @@ def train(options: Options, console: Console) -> None:
                 return
         finally:
             envs.close()
-            games.close()
+            if games is not None:
+                games.close()
         report(directory, config, device, console)
         watch = ["python", "play.py", "atari", "--game", config.game, "--bot", str(best_network(directory))]
         notice(f"watch it:    {shlex.join(watch)}")
@@ -162,6 +163,14 @@ def processes(asked: int, num_envs: int) -> int:
     from agents.arena import available_processors
 
     return min(num_envs, asked or max(1, available_processors() - 1))
+
+
+def evaluation_games(config: DqnConfig, number: int) -> AtariEnvs:
+    """Return games for an evaluation, spread over all processors: nobody learns meanwhile."""
+    from agents.arena import available_processors
+    from games.atari_vector import AtariEnvs
+
+    return AtariEnvs(config.game, number, config.protocol, min(number, available_processors()))
 
 
 def choose_device(asked: str) -> torch.device:
@@ -199,7 +208,7 @@ def free_bytes() -> int | None:
         return None
 
 
-def run_rounds(run: Run, training: Training, games: AtariEnvs, stop: StopSignal, console: Console) -> bool:
+def run_rounds(run: Run, training: Training, games: AtariEnvs | None, stop: StopSignal, console: Console) -> bool:
     """Train from the last checkpoint on; return False where a signal asked to stop, with everything saved."""
     from agents.dqn.journal import Journal, is_due
     from agents.dqn.progress import Display
@@ -219,7 +228,7 @@ def run_rounds(run: Run, training: Training, games: AtariEnvs, stop: StopSignal,
             display.show(done, journal)
             if last or is_due(config.log_period, steps, done.steps):
                 metrics = journal.line()
-            if config.evaluation_period and (last or is_due(config.evaluation_period, steps, done.steps)):
+            if games is not None and (last or is_due(config.evaluation_period, steps, done.steps)):
                 metrics |= evaluation(run.directory, training, games, journal)
             last = last or is_done(config, journal)
             if metrics:
@@ -277,13 +286,12 @@ def report(directory: Path, config: DqnConfig, device: torch.device, console: Co
     """Score the best network over games that it was not chosen by; print and save the table."""
     from agents.dqn.evaluation import evaluate
     from agents.dqn.journal import standard_error
-    from games.atari_vector import AtariEnvs
     from nets.models import QNetwork, load_model
 
     path = best_network(directory)
     network, _ = load_model(path, device)
     assert isinstance(network, QNetwork)
-    games = AtariEnvs(config.game, REPORT_EPISODES, config.protocol)
+    games = evaluation_games(config, REPORT_EPISODES)
     try:
         results = evaluate(network, games, REPORT_SEED, config.evaluation_epsilon, device)
     finally:

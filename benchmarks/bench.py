@@ -292,7 +292,34 @@ class Accuracy:
         return Report(document, accuracy.tables(document))
 
 
-Subject = Perft | Playouts | AlphaBeta | Evaluate | Evolve | Endgame | Curve | Accuracy
+@dataclass(frozen=True)
+class Frames:
+    """Play and learn Atari games: the emulator's steps a second, the learner's updates a second, and both together.
+
+    Times are by the clock, since a training overlaps the two on all processors: measure on an idle machine. A step is
+    the agent's, four frames. Beside it: the emulators of ale-py's vector environment and of envpool, and the DQN of
+    Stable-Baselines3.
+    """
+
+    game: Annotated[str, arg(metavar="GAME")] = "pong"
+    """Atari game"""
+    presets: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ("fast", "dqn-2015", "rainbow")
+    """as of train.py dqn"""
+    seconds: Annotated[float, arg(metavar="S")] = 20.0
+    """of each measurement"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the tables"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import frames
+        from games.atari import find_game
+
+        document = frames.measure(find_game(self.game), self.presets, self.seconds)
+        return Report(document, frames.tables(document))
+
+
+Subject = Perft | Playouts | AlphaBeta | Evaluate | Evolve | Endgame | Curve | Accuracy | Frames
 SUBJECTS: dict[str, Callable[..., Subject]] = {
     "perft": Perft,
     "playouts": Playouts,
@@ -302,6 +329,7 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "endgame": Endgame,
     "curve": Curve,
     "accuracy": Accuracy,
+    "frames": Frames,
 }
 
 
@@ -313,15 +341,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.update(ONE_THREAD)
     from benchmarks.timing import BenchError  # here and not above: --help need not wait for numba
     from games.archives import ArchiveError
+    from games.atari import AtariError
     from games.endgame import EndgameError
     from games.pdn import PdnError
     from games.records import RecordsError
     from games.rules import GameError
     from nets.model_file import ModelFileError
 
+    refused = (BenchError, GameError, PdnError, ArchiveError, AtariError, RecordsError, EndgameError, ModelFileError)
     try:
         return run(options)
-    except (BenchError, GameError, PdnError, ArchiveError, RecordsError, EndgameError, ModelFileError) as error:
+    except refused as error:
         print(f"bench.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -246,8 +246,9 @@ class NoisyLinear(nn.Module):
         if not self.training:
             return functional.linear(x, self.weight, self.bias)
         noise_in, noise_out = self._noise(self.in_features), self._noise(self.out_features)
-        weight = self.weight + self.weight_sigma * torch.outer(noise_out, noise_in)  # equation 10
-        return functional.linear(x, weight, self.bias + self.bias_sigma * noise_out)  # equation 11
+        # Equations 10 and 11 with the outer product multiplied out: no matrix of noisy weights is ever made.
+        noise = functional.linear(x * noise_in, self.weight_sigma, self.bias_sigma) * noise_out
+        return functional.linear(x, self.weight, self.bias) + noise
 
     def _noise(self, size: int) -> Tensor:
         """Return f(e) = sign(e) sqrt(|e|) for standard normal e, [size]."""

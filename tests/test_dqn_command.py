@@ -19,6 +19,7 @@ import pytest
 from agents import dqn_command
 from agents.dqn.config import PRESETS, DqnConfig
 from agents.run import Run
+from games.atari_vector import AtariEnvs, GameResult
 from nets.model_file import read_header
 from nets.models import load_model
 
@@ -37,13 +38,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes time and changes nothing: whole games, processes of games, and waiting for the disk."""
 
     def score(*arguments: Any) -> tuple[Any, ...]:
-        from games.atari_vector import GameResult
-
         steps = int(arguments[0].head.spec.num_actions)  # a number that depends on nothing
         return (GameResult(place=0, score=steps, steps=steps, frames=4 * steps, truncated=False),)
 
     monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
     monkeypatch.setattr(dqn_command, "processes", lambda asked, num_envs: 0)
+    monkeypatch.setattr(dqn_command, "evaluation_games", lambda config, number: AtariEnvs(config.game, number))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 

@@ -62,7 +62,7 @@ class ImitateConfig:
 
 PRESETS = {
     "quick": ImitateConfig(network="resnet-4x48", minutes=4, period=10_000),
-    "small": ImitateConfig(network="resnet-6x64", minutes=60),
+    "small": ImitateConfig(network="resnet-4x64", minutes=60),
     "resnet-6x96": ImitateConfig(
         network="resnet-6x96", positions=8_000_000, batch_size=256, period=200_000, validation_positions=10_000
     ),

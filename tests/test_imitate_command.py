@@ -152,6 +152,7 @@ def test_a_limit_of_this_call_saves_and_ends(tmp_path: Path, games: Path, capfd:
         (["--data", "{games}", "--game", "chess"], "chess"),
         (["--data", "{games}", "--network", "resnet-1x8x"], "no network preset"),
         (["--data", "{games}", "--network", "nature-dqn"], "chooses no moves"),
+        (["--data", "{games}", "--features", "nonsense"], "nonsense"),
         (["--data", "{games}", "--init", "{games}/none"], "no model file"),
         (["--data", "{games}", "--init", str(ROOT / "models/checkers-anaconda")], "made for checkers"),
         (["--data", "{games}", "--positions", "0"], "how long"),

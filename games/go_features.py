@@ -190,7 +190,7 @@ def write_liberties(state, planes, colour, first, num_planes):
     for row in range(1, np.int64(state.rows) + 1):
         for point in range(STRIDE * row + 1, STRIDE * row + 1 + np.int64(state.columns)):
             if state.head[point] == point and state.board[point] == colour:
-                plane = first + min(count_liberties(state, point), num_planes) - 1
+                plane = first + min(count_liberties(state, np.int64(point), num_planes), num_planes) - 1
                 stone = np.int64(point)
                 while True:
                     planes[plane, stone // STRIDE - 1, stone % STRIDE - 1] = 1
@@ -211,11 +211,11 @@ def write_turns_since(state, planes, first, num_planes):
     for age in range(min(LAST_MOVES, num_planes - 1) - 1, -1, -1):  # the oldest first: a point may be played on again
         action = np.int64(state.last_moves[age])
         if 0 <= action < area:
-            row, column = action // columns, action % columns
-            if state.board[STRIDE * (row + 1) + column + 1] != EMPTY:
+            point_row, point_column = action // columns, action % columns
+            if state.board[STRIDE * (point_row + 1) + point_column + 1] != EMPTY:
                 for plane in range(first, first + num_planes):
-                    planes[plane, row, column] = 0
-                planes[first + age, row, column] = 1
+                    planes[plane, point_row, point_column] = 0
+                planes[first + age, point_row, point_column] = 1
 
 
 # --- moves ----------------------------------------------------------------------------------------------------------
@@ -320,9 +320,9 @@ def write_ladders(state, planes, captures, escapes):
             if state.head[chain] != chain:
                 continue
             if state.board[chain] != own:
-                if count_liberties(state, chain) == 2:
+                if count_liberties(state, np.int64(chain), 3) == 2:
                     write_captures(state, planes, captures, reader, chain)
-            elif escapes != NO_PLANE and count_liberties(state, chain) == 1:
+            elif escapes != NO_PLANE and count_liberties(state, np.int64(chain), 2) == 1:
                 write_escapes(state, planes, escapes, reader, chain)
 
 

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
+from ale_py import Action, ALEInterface, LoggerMode, roms
 from numpy.typing import NDArray
 
 from games.atari_frames import FRAME_SIZE, FrameMaker
 
 FRAMES_PER_SECOND = 60
+RENEWAL_STEPS = 10_000  # between two times that the power is turned off and on; see AtariGame
+NEW_GAME = 255  # in a log of actions
 VERSION = 1  # of how games are played and frames are made; model files carry it
 TWO_PLAYERS_ONLY = ("combat", "joust", "maze_craze", "warlords")  # cartridges that nobody can play alone
 FULL_ACTION_SET = tuple(action.name for action in sorted(Action.__members__.values(), key=lambda action: action.value))
@@ -69,6 +71,11 @@ PROTOCOLS: Mapping[str, Protocol] = {
         ),
     )
 }
+
+
+def max_log_length(protocol: Protocol) -> int:
+    """Return how many bytes GameLog.codes can have."""
+    return 2 * RENEWAL_STEPS + protocol.max_episode_frames // protocol.frame_skip + 2
 
 
 def find_protocol(name: str) -> Protocol:
@@ -145,10 +152,22 @@ class Outcome(NamedTuple):
     truncated: bool  # cut off by the protocol before it was over
 
 
+class GameLog(NamedTuple):
+    """What was played since the power was turned on last, from which everything follows."""
+
+    seed: int  # of `power_on`
+    first_game: int  # its number, counted from `power_on`
+    codes: bytes  # actions, and NEW_GAME where one began
+
+
 class AtariGame:
     """One emulator and the stack of frames that its player sees; off until `power_on` or `load`.
 
-    `stack` uint8 [S, 84, 84], the newest frame last, is changed in place. `maker` may serve many games of one name.
+    `stack` uint8 [S, 84, 84], the newest frame last, is changed in place.
+
+    A game is saved as what was played. The emulator's own saved states lack the last action, which sticky actions need,
+    and part of the video chip: of Pong, Q*bert and others they go on differently. So that what was played stays short,
+    the console is turned off and on before a game that begins RENEWAL_STEPS or more steps after the last time.
     """
 
     def __init__(self, game: str, protocol: Protocol, stack: NDArray[np.uint8] | None = None) -> None:
@@ -159,7 +178,9 @@ class AtariGame:
         self.steps = 0  # of this game
         self.lives = 0
         self._seed = 0
-        self._number = 0  # games begun since the power was turned on
+        self._number = 0  # games begun since `power_on`
+        self._first = 0  # the number of the first since the power was turned on last
+        self._log = bytearray()  # see GameLog.codes
         self._actions: list[Action] = []
         self._emulator: ALEInterface | None = None
         self._maker: FrameMaker | None = None
@@ -187,24 +208,38 @@ class AtariGame:
 
     def power_on(self, seed: int) -> None:
         """Turn the console on and begin the first game; all that follows depends on `seed` and the actions alone."""
-        self._plug_in(seed)
-        self._number = 0
+        self._seed, self._number = seed, 0
+        self._plug_in()
         self.new_game()
 
-    def _plug_in(self, seed: int) -> None:
+    def _plug_in(self) -> None:
         """Put the cartridge into a new emulator, which takes a tenth of a second."""
+        # The first time the seed is the emulator's own, later one drawn from it and the number of the next game.
+        drawn = np.random.SeedSequence((self._seed, self._number)).generate_state(1)[0] >> 1
         self._emulator = _emulator(self.protocol)
-        self._emulator.setInt("random_seed", seed)
+        self._emulator.setInt("random_seed", int(drawn) if self._number else self._seed)
         self._emulator.loadROM(_rom(self.game))
-        full = self.protocol.full_action_set
-        self._actions = self._emulator.getLegalActionSet() if full else self._emulator.getMinimalActionSet()
+        full = [Action(code) for code in range(len(FULL_ACTION_SET))]  # one that a game lacks does nothing there
+        self._actions = full if self.protocol.full_action_set else self._emulator.getMinimalActionSet()
         if self._maker is None:
             self._maker = FrameMaker(*self._emulator.getScreenDims())
-        self._seed = seed
+        self._first = self._number
+        self._log.clear()
 
     def new_game(self) -> None:
         """Begin the next game, with the no-ops that the protocol prescribes."""
+        if len(self._log) >= RENEWAL_STEPS:
+            self._plug_in()
+        self._begin()
         assert self._maker is not None
+        self.stack[:-1] = 0
+        for which in (0, 1):
+            self._maker.look(self.emulator, which)
+        self._maker.make(self.stack[-1])
+
+    def _begin(self) -> None:
+        """Begin a game without making a frame."""
+        self._log.append(NEW_GAME)
         emulator = self.emulator
         emulator.reset_game()
         if self.protocol.max_noops:
@@ -216,16 +251,21 @@ class AtariGame:
                     emulator.reset_game()
         self._number += 1
         self.score, self.steps, self.lives = 0, 0, emulator.lives()
-        self.stack[:-1] = 0
-        for which in (0, 1):
-            self._maker.look(emulator, which)
-        self._maker.make(self.stack[-1])
 
     def step(self, action: int, on_frame: Callable[[int], None] | None = None) -> Outcome:
         """Hold an action for the protocol's frames, fewer where the game ends; precondition: it has not ended.
 
         After each frame `on_frame` is given the points of the step so far.
         """
+        outcome = self._hold(action, on_frame, look=True)
+        assert self._maker is not None
+        self.stack[:-1] = self.stack[1:]
+        self._maker.make(self.stack[-1])
+        return outcome
+
+    def _hold(self, action: int, on_frame: Callable[[int], None] | None, look: bool) -> Outcome:
+        """Take a step without making a frame; with `look` the screens that it is made of are looked at."""
+        self._log.append(action)
         emulator, maker, num_frames = self.emulator, self._maker, self.protocol.frame_skip
         assert maker is not None
         score = 0
@@ -234,14 +274,12 @@ class AtariGame:
             if on_frame is not None:
                 on_frame(score)
             has_ended = emulator.game_over()
-            if has_ended or frame == max(num_frames - 2, 0):
+            if look and (has_ended or frame == max(num_frames - 2, 0)):
                 maker.look(emulator, 0)
-            if has_ended or frame == num_frames - 1:
+            if look and (has_ended or frame == num_frames - 1):
                 maker.look(emulator, 1)
             if has_ended:
                 break
-        self.stack[:-1] = self.stack[1:]
-        maker.make(self.stack[-1])
         lives, lives_before = emulator.lives(), self.lives
         self.lives = lives
         self.score += score
@@ -253,16 +291,23 @@ class AtariGame:
         """Return the picture on the screen, RGB, uint8 [height, width, 3]; stale between `load` and the next step."""
         return self.emulator.getScreenRGB()
 
-    def save(self) -> tuple[bytes, NDArray[np.int64]]:
-        """Return what `load` needs to go on exactly, beside the stack: the emulator's state and five counters."""
-        counters = np.array((self._seed, self._number, self.score, self.steps, self.lives), np.int64)
-        return self.emulator.cloneState(include_rng=True).serialize(), counters
+    def save(self) -> GameLog:
+        """Return what `load` needs to go on exactly, beside the stack."""
+        return GameLog(self._seed, self._first, bytes(self._log))
 
-    def load(self, state: bytes, counters: NDArray[np.int64]) -> None:
-        """Go on where `save` was called; the stack is the caller's to restore. Precondition: they come from `save`."""
-        seed, self._number, self.score, self.steps, self.lives = (int(counter) for counter in counters)
-        self._plug_in(seed)
-        self.emulator.restoreState(ALEState(state))
+    def load(self, log: GameLog) -> None:
+        """Go on where `save` was called, by playing what was played since the power was turned on.
+
+        The stack is the caller's to restore. A step takes a fifth of a millisecond. Precondition: `log` comes from
+        `save` under the same protocol.
+        """
+        self._seed, self._number = log.seed, log.first_game
+        self._plug_in()
+        for code in log.codes:
+            if code == NEW_GAME:
+                self._begin()
+            else:
+                self._hold(code, None, look=False)
 
 
 def new_stacks(protocol: Protocol, *num_games: int) -> NDArray[np.uint8]:

@@ -43,7 +43,8 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self.action_names = action_names(self._game.game, self.protocol)
         self.action_space = spaces.Discrete(len(self.action_names))
         self.observation_space = spaces.Box(0, 255, new_stacks(self.protocol).shape, np.uint8)
-        self._must_begin = True  # the game is over, or none has begun
+        self._is_playing = False  # between `reset` and the end that the next one answers
+        self._goes_on = False  # that end was a lost life
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -52,21 +53,22 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         super().reset(seed=seed)
         if seed is not None or not self._game.is_on:
             self._game.power_on(int(self.np_random.integers(2**31)))
-        elif self._must_begin:
+        elif not self._goes_on:
             self._game.new_game()
-        self._must_begin = False
+        self._is_playing, self._goes_on = True, False
         return self._game.stack.copy(), self._info()
 
     def step(self, action: np.int64) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         """Hold an action for one step."""
         if not self.action_space.contains(action):
             raise AtariError(f"actions of {self._game.game} go from 0 to {len(self.action_names) - 1}, not {action!r}")
-        if self._must_begin:
+        if not self._is_playing:
             raise AtariError("reset comes before a step")
         outcome = self._game.step(int(action))
         reward = float(np.clip(outcome.score, -1, 1)) if self.protocol.clip_rewards else float(outcome.score)
-        self._must_begin = outcome.game_over or outcome.truncated
         terminated = outcome.game_over or (outcome.life_lost and self.protocol.terminal_on_life_loss)
+        self._is_playing = not (terminated or outcome.truncated)
+        self._goes_on = terminated and not outcome.game_over and not outcome.truncated
         return self._game.stack.copy(), reward, terminated, outcome.truncated, self._info()
 
     def render(self) -> NDArray[np.uint8] | None:

@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from games.atari import AtariError, AtariGame, Protocol, action_names, find_game, find_protocol
+from games.atari import AtariError, AtariGame, GameLog, Protocol, action_names, find_game, find_protocol, max_log_length
 from games.atari_frames import FRAME_SIZE, compile_kernels
-
-STATE_BYTES = 1 << 15  # room for the saved state of one emulator; they take about half
 
 STEP, RESET, SAVE, LOAD, STOP = b"step", b"reset", b"save", b"load", b"stop"  # what a process of games is told
 DONE = b""  # its answer; anything else is what went wrong
+
+SAVED = ("frames", "seed", "first_game", "log_length")  # and the log, as long as the longest
 
 State = dict[str, NDArray[Any]]
 
@@ -57,9 +57,9 @@ class Step(NamedTuple):
     results: tuple[GameResult, ...]  # of the K games that ended, in their order
 
 
-def _slot_dtype(num_stack: int) -> np.dtype[Any]:
+def _slot_dtype(protocol: Protocol) -> np.dtype[Any]:
     """Return the type of what the processes share of one game."""
-    stack = (num_stack, FRAME_SIZE, FRAME_SIZE)
+    stack = (protocol.num_stack, FRAME_SIZE, FRAME_SIZE)
     return np.dtype(
         [
             ("seed", np.int64),
@@ -71,9 +71,9 @@ def _slot_dtype(num_stack: int) -> np.dtype[Any]:
             ("frames", np.uint8, stack),
             ("final_frames", np.uint8, stack),  # of the game that ended last
             ("result", np.int64, 3),  # its score, steps and frames
-            ("counters", np.int64, 5),  # see AtariGame.save
-            ("state_size", np.int64),  # bytes
-            ("state", np.uint8, STATE_BYTES),
+            ("first_game", np.int64),  # this and the following: see GameLog, whose seed is above
+            ("log_length", np.int64),  # bytes
+            ("log", np.uint8, max_log_length(protocol)),
         ]
     )
 
@@ -92,11 +92,12 @@ class _Games:
             elif order == RESET:
                 game.power_on(int(slot["seed"]))
             elif order == SAVE:
-                state, counters = game.save()
-                slot["counters"], slot["state_size"] = counters, len(state)
-                slot["state"][: len(state)] = np.frombuffer(state, np.uint8)
+                log = game.save()
+                slot["first_game"], slot["log_length"] = log.first_game, len(log.codes)
+                slot["log"][: len(log.codes)] = np.frombuffer(log.codes, np.uint8)
             elif order == LOAD:
-                game.load(slot["state"][: slot["state_size"]].tobytes(), slot["counters"])
+                codes = slot["log"][: slot["log_length"]].tobytes()
+                game.load(GameLog(int(slot["seed"]), int(slot["first_game"]), codes))
 
     def _step(self, game: AtariGame, slot: Any) -> None:
         outcome = game.step(int(slot["action"]))
@@ -121,7 +122,7 @@ class AtariEnvs:
         self.protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
         self.num_envs = num_envs
         self.action_names = action_names(self.game, self.protocol)
-        dtype = _slot_dtype(self.protocol.num_stack)
+        dtype = _slot_dtype(self.protocol)
         memory = RawArray("B", dtype.itemsize * num_envs)
         self._slots = np.frombuffer(memory, dtype)
         self._workers: list[tuple[Any, Connection]] = []
@@ -209,18 +210,21 @@ class AtariEnvs:
         if not self._is_on or self._is_stepping:
             raise AtariError("games can be saved after reset and between steps only")
         self._obey(SAVE)
-        size = self._slots["state_size"].max()
-        state = {name: self._slots[name].copy() for name in ("frames", "counters", "state_size")}
-        return {**state, "state": self._slots["state"][:, :size].copy()}
+        length = self._slots["log_length"].max()
+        state = {name: self._slots[name].copy() for name in SAVED}
+        return {**state, "log": self._slots["log"][:, :length].copy()}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on where `get_state` was called on games of the same name, number and protocol."""
-        for name in ("frames", "counters", "state_size"):
+        """Go on where `get_state` was called on games of the same name, number and protocol.
+
+        What was played since each console was turned on is played again, unseen: a second or two a game and process.
+        """
+        for name in SAVED:
             found, needed = state[name].shape, self._slots[name].shape
             if found != needed:
                 raise AtariError(f"the saved games have {name} {list(found)}, these have {list(needed)}")
             self._slots[name] = state[name]
-        self._slots["state"][:, : state["state"].shape[1]] = state["state"]
+        self._slots["log"][:, : state["log"].shape[1]] = state["log"]
         self._obey(LOAD)
         self._is_on, self._is_stepping = True, False
 
@@ -256,7 +260,7 @@ class AtariEnvs:
 def _work(connection: Connection, memory: Any, start: int, stop: int, game: str, protocol: Protocol) -> None:
     """Be a process of games: do what it is told until it is told to stop, or the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the learner, which then saves and stops us
-    games = _Games(game, protocol, np.frombuffer(memory, _slot_dtype(protocol.num_stack))[start:stop])
+    games = _Games(game, protocol, np.frombuffer(memory, _slot_dtype(protocol))[start:stop])
     with contextlib.suppress(EOFError, BrokenPipeError):
         while (order := connection.recv_bytes()) != STOP:
             try:

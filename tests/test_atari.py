@@ -206,6 +206,14 @@ def test_training_ends_a_life_and_scoring_a_game() -> None:
     assert lives == {True: [4, 3, 2, 1, 0], False: [0]}
 
 
+def test_reset_begins_a_new_game_but_after_a_lost_life() -> None:
+    env = AtariEnv("pong")
+    env.reset(seed=0)
+    for _ in range(10):
+        env.step(np.int64(0))
+    assert env.reset()[1]["steps"] == 0
+
+
 def test_the_environment_refuses_actions_that_do_not_exist_and_steps_before_reset() -> None:
     env = gymnasium.make("playfield/Atari-v0", game="pong").unwrapped
     with pytest.raises(AtariError, match="reset comes before a step"):

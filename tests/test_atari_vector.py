@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from games import atari
 from games.atari import PROTOCOLS, AtariError, for_evaluation
 from games.atari_vector import AtariEnvs, Step
 
@@ -42,6 +43,18 @@ def test_saved_games_go_on_bit_for_bit_in_any_number_of_processes(game: str, pro
     fresh.close()
     if game == "breakout":
         assert any(step.ended.any() for step in expected), "what follows a saved state goes through a new game"
+
+
+@pytest.mark.parametrize("game", ["qbert", "breakout", "skiing"])
+def test_a_game_goes_on_exactly_from_any_step(game: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the emulator's own saved states do not, as in Q*bert, and across a renewal of the console."""
+    monkeypatch.setattr(atari, "RENEWAL_STEPS", 60)
+    envs, fresh = AtariEnvs(game, 1, "machado2018"), AtariEnvs(game, 1, "machado2018")
+    envs.reset(seed=4)
+    for cut in range(3):
+        play(envs, 70 + 31 * cut, seed=cut)
+        fresh.set_state(envs.get_state())
+        assert_equal(play(envs, 25, seed=9), play(fresh, 25, seed=9))
 
 
 def test_a_games_course_depends_on_its_place_and_the_seed_alone() -> None:

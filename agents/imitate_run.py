@@ -141,11 +141,8 @@ def read_records(options: Options, game: Game, console: Console) -> Records:
 
 
 def reader_of(positions: Positions, features: str) -> PositionReader:
-    """Return a reader of positions as a set of planes, in bytes where all are 0 and 1; ImitateError if none."""
-    reader = PositionReader(positions, features, np.float32 if features == "observe" else np.uint8)
-    if features != "observe" and reader.planes_shape == reader.game.planes_shape:
-        raise ImitateError(f"--features {features}: positions of {reader.game.name} cannot be read so, only as observe")
-    return reader
+    """Return a reader of positions as a set of planes, in bytes where all of them are zeros and ones."""
+    return PositionReader(positions, features, np.float32 if features == "observe" else np.uint8)
 
 
 def choose_device(name: str) -> torch.device:

@@ -28,7 +28,7 @@ from games.archives import load_records
 from games.catalogue import find_game
 from games.record_batches import PositionReader
 from games.records import Positions, RecordsError
-from nets.models import PolicyValueNet, PolicyValueOutput
+from nets.models import PolicyValueNet, PolicyValueOutput, PolicyValueSpec
 from nets.presets import preset
 from tests.recorded_games import write_games
 
@@ -282,6 +282,27 @@ def test_every_preset_builds(name: str) -> None:
     assert isinstance(model, PolicyValueNet)
     assert model.policy is not None
     assert config.positions or config.minutes
+
+
+@pytest.mark.parametrize("name", ["clark-storkey", "maddison12", "alphago13"])
+def test_published_networks_learn_from_their_own_planes(split: Split, name: str) -> None:
+    """The planes are those of the paper's network, by number at least; a step changes the loss of its own batch."""
+    config = replace(PRESETS[name], batch_size=4, precision="float32")
+    reader = PositionReader(split.training, config.features, np.uint8)
+    published = preset(config.network)
+    assert isinstance(published, PolicyValueSpec)
+    assert reader.planes_shape == (published.input_shape[0], 5, 5)
+    torch.manual_seed(0)
+    model = preset(config.network, reader.planes_shape).build()
+    assert isinstance(model, PolicyValueNet)
+    learner = Learner(config, model, CPU)
+    batch = SampleStream(reader, 4, seed=0, augment=config.augment).batch(0)
+    losses = []
+    for factor in (0.1, 0.1, 0.0):
+        learner.forget_sums()
+        learner.step(batch, factor)
+        losses.append(learner.means()["loss"])
+    assert losses[2] < losses[0]
 
 
 @pytest.mark.parametrize("asked", ["float32", "bfloat16"])

@@ -186,6 +186,36 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Inference:
+    """Evaluate Go positions with a policy-value network of random weights on one core: positions a second.
+
+    By each runtime of nets.inference that is installed, the plain torch module, and OpenVINO, one after another in
+    turns. The share of the peak counts a network's operations as those of direct convolutions, beside the fastest
+    product of matrices in the same run: Winograd's method does with fewer, and passes 100 %.
+    """
+
+    network: Annotated[str, arg(metavar="NAME")] = "resnet-6x96"
+    """resnet-BxC, clark-storkey, maddison12 or alphago13"""
+    sizes: Annotated[tuple[int, ...], arg(metavar="N ...")] = (9, 19)
+    """lines of the boards"""
+    batches: Annotated[tuple[int, ...], arg(metavar="N ...")] = (1, 4, 8, 32, 64, 256)
+    """positions at a time"""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the weights and the planes"""
+    repeats: Annotated[int, arg(metavar="N")] = 3
+    """repetitions"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the tables"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import inference
+
+        document = inference.measure(self.network, self.sizes, self.batches, self.seed, self.repeats)
+        return Report(document, inference.tables(document))
+
+
+@dataclass(frozen=True)
 class Evolve:
     """Play the first generation of an evolution of checkers networks on one thread: its CPU seconds.
 
@@ -319,12 +349,13 @@ class Frames:
         return Report(document, frames.tables(document))
 
 
-Subject = Perft | Playouts | AlphaBeta | Evaluate | Evolve | Endgame | Curve | Accuracy | Frames
+Subject = Perft | Playouts | AlphaBeta | Evaluate | Inference | Evolve | Endgame | Curve | Accuracy | Frames
 SUBJECTS: dict[str, Callable[..., Subject]] = {
     "perft": Perft,
     "playouts": Playouts,
     "alphabeta": AlphaBeta,
     "evaluate": Evaluate,
+    "inference": Inference,
     "evolve": Evolve,
     "endgame": Endgame,
     "curve": Curve,

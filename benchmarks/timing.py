@@ -21,18 +21,24 @@ class BenchError(ValueError):
     """A benchmark that cannot be run as asked; the message is one line."""
 
 
-def cpu_seconds(work: Callable[[], object], repeats: int, least: float = LEAST_SECONDS) -> list[float]:
+def cpu_seconds(
+    work: Callable[[], object],
+    repeats: int,
+    least: float = LEAST_SECONDS,
+    clock: Callable[[], float] = time.process_time,
+) -> list[float]:
     """Return the CPU seconds of one call, in all threads of the process, for each of some repetitions.
 
-    A repetition calls `work` until it has taken `least` seconds. Precondition: its kernels are compiled.
+    A repetition calls `work` until it has taken `least` seconds; another `clock` may tell another time. Precondition:
+    its kernels are compiled.
     """
     seconds = []
     for _ in range(repeats):
-        calls, elapsed, start = 0, 0.0, time.process_time()
+        calls, elapsed, start = 0, 0.0, clock()
         while calls == 0 or elapsed < least:
             work()
             calls += 1
-            elapsed = time.process_time() - start
+            elapsed = clock() - start
         seconds.append(elapsed / calls)
     return seconds
 

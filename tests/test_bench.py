@@ -125,6 +125,20 @@ def test_evaluate_gives_the_same_values_by_every_program(capsys: pytest.CaptureF
         assert_speed(row, "evaluations_per_second")
 
 
+def test_inference_gives_the_same_logits_by_every_runtime(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--network", "resnet-2x8", "--sizes", 5, "--batches", 1, 3)
+    found = document(capsys, "inference", *arguments)
+    runtimes = {"module", "torch", "onnxruntime", "openvino", "winograd", "cuda"}
+    assert {row["runtime"] for row in found["results"]} | found["absent"].keys() == runtimes
+    assert {"module", "torch", "winograd"} <= {row["runtime"] for row in found["results"]}
+    assert found["peak_gigaflops"] > 0
+    for row in found["results"]:
+        assert (row["size"], row["batch"]) in {(5, 1), (5, 3)}
+        assert row["runtime"] == "cuda" or row["largest_difference"] < 1e-4
+        assert row["share_of_peak"] is None or row["share_of_peak"] > 0
+        assert_speed(row, "positions_per_second")
+
+
 def test_evolve_plays_one_generation(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "paper", replace(PRESETS["paper"], parents=2, games_as_first=1, depth=1))
     found = document(capsys, "evolve", "--seed", 3)
@@ -146,6 +160,7 @@ def test_tables_tell_the_same_as_the_documents(capsys: pytest.CaptureFixture[str
         (("perft", "checkers", "--depth", "6"), ("36,768", "playfield", "open_spiel", "pydraughts")),
         (("alphabeta", "checkers", "--depths", "2", "--positions", "2"), ("material", "anaconda", "random weights")),
         (("evaluate",), ("numba", "torch", "numpy", "256")),
+        (("inference", "--network", "resnet-1x8", "--sizes", "5", "--batches", "2"), ("winograd", "5x5", "%", "peak")),
         (("endgame", "--pieces", "2"), ("716", "402", "2,370")),
     ):
         assert bench.main([*arguments, "--repeats", "1"]) == 0
@@ -252,6 +267,10 @@ def test_peers_that_are_missing_are_skipped_with_a_note(
         ("alphabeta checkers --model nowhere", "--model nowhere: no model file or folder"),
         ("alphabeta checkers --model pyproject.toml", "pyproject.toml"),
         ("alphabeta connect_four --model nowhere", "--model is a network for checkers"),
+        ("inference --network resnet", "no network preset 'resnet'"),
+        ("inference --network anaconda", "network anaconda has no policy"),
+        ("inference --sizes 0", "--sizes 0 is not from 1 to 25"),
+        ("inference --batches 4 0", "--batches 0 is less than 1"),
         ("evolve --preset fast", "no preset 'fast'; there are: paper, modern, quick"),
         ("endgame --pieces 9", "2 to 6 pieces, not 9"),
     ],

@@ -205,7 +205,9 @@ def modules_loaded_by(arguments: list[str]) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
 
 
-@pytest.mark.parametrize("command", ["train.py", "train.py evolve", "train.py imitate", "train.py dqn", "play.py", "tournament.py"])
+@pytest.mark.parametrize(
+    "command", ["train.py", "train.py evolve", "train.py imitate", "train.py dqn", "play.py", "tournament.py"]
+)
 def test_help_does_not_load_torch(command: str) -> None:
     script, *arguments = command.split()
     if not (ROOT / script).exists():

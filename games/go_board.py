@@ -53,7 +53,7 @@ STATE = record_dtype(
         ("around", np.uint16, (NUM_POINTS,)),  # neighbours: bits 0-2 empty, 3-5 black, 6-8 white; bits 9, 10 VISITED
         ("head", np.uint16, (NUM_POINTS,)),  # head of a stone's chain; 0 where there is no stone
         ("next_stone", np.uint16, (NUM_POINTS,)),  # of a stone: the next of its chain, in a circle
-        ("size", np.uint16, (NUM_POINTS,)),  # at a head: stones of the chain
+        ("chain_size", np.uint16, (NUM_POINTS,)),  # at a head: stones of the chain
         ("liberties", np.int16, (NUM_POINTS,)),  # at a head: pseudo-liberties of the chain
         ("chain_hash", np.uint64, (NUM_POINTS,)),  # at a head: hash of the chain's stones
         ("history_filter", np.uint64, (64,)),  # bit h % 4096 for every hash h of history
@@ -117,7 +117,8 @@ def clear_board(state):
         for column in range(columns):
             point = STRIDE * (row + 1) + column + 1
             state.board[point] = np.uint8(EMPTY)
-            state.around[point] = np.uint16((row > 0) + (row < rows - 1) + (column > 0) + (column < columns - 1))
+            at_edge = int(row == 0) + int(row == rows - 1) + int(column == 0) + int(column == columns - 1)
+            state.around[point] = np.uint16(4 - at_edge)
 
 
 # --- placing and taking stones ----------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def place(state, point, colour):
     if own_stones == 0:
         head[point] = np.uint16(point)
         state.next_stone[point] = np.uint16(point)
-        state.size[point] = np.uint16(1)
+        state.chain_size[point] = np.uint16(1)
         state.chain_hash[point] = key
         liberties[point] = np.int16(before & 7)
     else:
@@ -186,16 +187,16 @@ def join(state, point, colour, empty_neighbours):
     next_stone[main] = np.uint16(point)
     state.chain_hash[main] = np.uint64(state.chain_hash[main]) ^ STONE_HASH[colour, point]
     state.liberties[main] = np.int16(state.liberties[main] + empty_neighbours)
-    state.size[main] = np.uint16(state.size[main] + 1)
+    state.chain_size[main] = np.uint16(state.chain_size[main] + 1)
 
 
 @njit
 def merge(state, point, colour, main):
     """Make one chain of those of a colour beside a point, main among them, and return its head: the largest one's."""
-    head, next_stone, size = state.head, state.next_stone, state.size
+    head, next_stone, chain_size = state.head, state.next_stone, state.chain_size
     for offset in OFFSETS:
         other = np.int64(head[point + offset])
-        if state.board[point + offset] == colour and size[other] > size[main]:
+        if state.board[point + offset] == colour and chain_size[other] > chain_size[main]:
             main = other
     for offset in OFFSETS:
         other = np.int64(head[point + offset])
@@ -209,7 +210,7 @@ def merge(state, point, colour, main):
             next_stone[main], next_stone[other] = next_stone[other], next_stone[main]
             state.chain_hash[main] = np.uint64(state.chain_hash[main]) ^ np.uint64(state.chain_hash[other])
             state.liberties[main] = np.int16(state.liberties[main] + state.liberties[other])
-            size[main] = np.uint16(size[main] + size[other])
+            chain_size[main] = np.uint16(chain_size[main] + chain_size[other])
     return main
 
 
@@ -229,7 +230,7 @@ def take(state, chain, colour):
         stone = np.int64(state.next_stone[stone])
         if stone == chain:
             break
-    lost = np.int64(state.size[chain])
+    lost = np.int64(state.chain_size[chain])
     state.hash = np.uint64(state.hash) ^ np.uint64(state.chain_hash[chain])
     state.captured[colour - 1] = np.uint16(state.captured[colour - 1] + lost)
     state.taken[state.num_taken] = np.uint16(chain)
@@ -323,7 +324,7 @@ def stones_taken_by(state, point, colour):
     taken = np.int64(0)
     for i in range(4):
         if heads[i] != 0 and is_last[i] and state.board[heads[i]] != colour:
-            taken += np.int64(state.size[heads[i]])
+            taken += np.int64(state.chain_size[heads[i]])
     return taken
 
 

@@ -266,9 +266,9 @@ def outcome_of_move(state, point, colour, most, marks, stamp):
                 marks[point + OFFSETS[i]] = stamp
                 liberties += 1
         elif board[chain] == colour:
-            stones += np.int64(state.size[chain])
+            stones += np.int64(state.chain_size[chain])
         elif is_last[i]:
-            taken += np.int64(state.size[chain])
+            taken += np.int64(state.chain_size[chain])
     for i in range(4):
         chain = heads[i]
         if chain == 0 or (board[chain] != colour and not is_last[i]) or liberties >= most:

@@ -27,19 +27,19 @@ def mark_owners(state, owners):
                 is_seen[start] = True
                 region[0] = start
                 found, done = 1, 0
-                beside = 0  # bit c: a neighbour of colour c
+                beside = np.int64(0)  # bit c: a neighbour of colour c
                 while done < found:
                     point = np.int64(region[done])
                     done += 1
                     for offset in OFFSETS:
                         neighbour = point + offset
-                        beside |= 1 << board[neighbour]
+                        beside |= 1 << np.int64(board[neighbour])
                         if board[neighbour] == EMPTY and not is_seen[neighbour]:
                             is_seen[neighbour] = True
                             region[found] = neighbour
                             found += 1
                 beside &= ~(1 << EMPTY | 1 << BORDER)
-                owner = np.int8((beside == 1 << BLACK) - (beside == 1 << WHITE))
+                owner = np.int8(int(beside == 1 << BLACK) - int(beside == 1 << WHITE))
                 for i in range(found):
                     owners[region[i]] = owner
 

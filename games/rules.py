@@ -206,6 +206,9 @@ _declare_overloads()
 
 def record_dtype(fields: list[tuple[Any, ...]]) -> np.dtype[Any]:
     """Return the aligned dtype of records whose fields read as attributes, in kernels and in plain Python alike."""
+    for name, *_ in fields:
+        if hasattr(np.record, name):
+            raise GameError(f"field {name!r}: in plain Python numpy's own attribute hides it; rename it")
     return np.dtype((np.record, np.dtype(fields, align=True)))
 
 

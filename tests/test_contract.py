@@ -304,6 +304,11 @@ def test_two_games_cannot_share_their_field_names() -> None:
         register(replace(TIC_TAC_TOE, name="three"))
 
 
+def test_a_field_that_numpys_own_attributes_hide_is_refused() -> None:
+    with pytest.raises(GameError, match="field 'size': in plain Python numpy's own attribute hides it"):
+        record_dtype([("board", np.uint8), ("size", np.uint8)])
+
+
 def test_a_game_that_lacks_a_function_is_refused() -> None:
     functions = {name: function for name, function in TIC_TAC_TOE.functions.items() if name != "hash_key"}
     other = record_dtype([("other", np.uint8)])

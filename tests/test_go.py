@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +17,14 @@ from games.catalogue import find_game
 from games.compiled import njit
 from games.go import GO, chain_liberties, game, handicap_points, is_legal, set_board, setup, stone_at
 from games.go_board import POSITIONAL, SIMPLE_KO, SITUATIONAL, STATE
+from games.go_playouts import playout
 from games.perft import perft
 from games.rules import GameError, State, apply, game_of, hash_key, is_over, returns, to_play
 from games.symmetries import action_maps
 from tests.go_diagrams import diagram, plain, position
 from tests.reference import Go
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # --- counts from outside ----------------------------------------------------------------------------------------------
 
@@ -464,6 +471,28 @@ def test_a_name_of_no_size_is_refused() -> None:
         find_game("go-20x20")
     with pytest.raises(GameError, match="no game 'go-9'; there are: checkers, connect_four, go"):
         find_game("go-9")
+
+
+UNCOMPILED = """
+import numpy as np
+from games.go import area_score, game
+from games.go_playouts import playout
+state = game(3, 4).new(1, "tromp-taylor")[0]
+playout(state, np.array([5], np.uint64))
+print(int(state.ply), int(state.hash), area_score(state), state.captured.tolist())
+"""
+
+
+def test_kernels_say_the_same_without_the_compiler() -> None:
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}  # random numbers wrap
+    result = subprocess.run(
+        [sys.executable, "-c", UNCOMPILED], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    state = game(3, 4).new(1, "tromp-taylor")[0]
+    playout(state, np.array([5], np.uint64))
+    said = f"{int(state.ply)} {int(state.hash)} {go.area_score(state)} {state.captured.tolist()}\n"
+    assert result.stdout == said
+    assert state.captured.any()
 
 
 def test_records_hold_no_padding() -> None:

@@ -31,6 +31,7 @@ Every opening is played twice, with colours swapped. Games run in parallel; how 
 A player that crashes, moves illegally or falls silent loses that game. Players are written as everywhere:
 
   random    material:depth=4    alphabeta:model=FILE,depth=8    alphabeta:model=FILE,seconds=1    hub:COMMAND
+  policy:model=FILE    mcts:model=FILE,visits=400    rollouts:visits=1000    gtp:COMMAND    gtp:seconds=2 COMMAND
 
 examples:
   tournament.py checkers random material:depth=2
@@ -41,6 +42,10 @@ examples:
       goes on where it stopped, now up to 200 games for each two players
   tournament.py connect_four lines:depth=8 lines:depth=6 --openings random:4 --json
       the same for another game, as one JSON document
+  tournament.py go --size 9 rollouts:visits=1000 "gtp:gnugo --mode gtp --chinese-rules --positional-superko" --games 50
+      Go against an outside engine; where both have passed, the two must agree on the dead stones
+  tournament.py go --size 9 rollouts random --referee "gtp:gnugo --mode gtp --chinese-rules"
+      GNU Go says which stones are dead
   tournament.py atari --help
       scores of Atari players beside the published ones
 """
@@ -55,15 +60,22 @@ class Options:
     """The command line."""
 
     game: Annotated[str, arg(metavar="GAME", help_behavior_hint=""), Positional]
-    """checkers, connect_four or, with options of its own, atari"""
+    """checkers, connect_four, go or, with options of its own, atari"""
     players: Annotated[tuple[str, ...], arg(metavar="PLAYER PLAYER ...", help_behavior_hint=""), Positional]
     """two or more"""
     games: Annotated[int, arg(metavar="N")] = 20
     """games for each two players"""
     openings: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """three-move (checkers; the default there), random:K (K turns; elsewhere the default is random:4) or none"""
+    """three-move (checkers; the default there), corners (go; the default there), random:K (K turns; else) or none"""
     rules: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """rule set, for checkers wcdf (the default), anaconda, open_spiel or endless"""
+    """rule set: wcdf (the default), anaconda, open_spiel, endless for checkers; for go chinese (the default),
+    tromp-taylor (no stone is dead), situational, simple-ko"""
+    size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """go: rows and columns of the board (default: 19)"""
+    komi: Annotated[float | None, arg(metavar="K", help_behavior_hint="")] = None
+    """go: points that White gets for moving second (default: 7.5)"""
+    referee: Annotated[str | None, arg(metavar="gtp:COMMAND", help_behavior_hint="")] = None
+    """go: the engine that says which stones are dead (default: the players, and random games from the end)"""
     seed: Annotated[int, arg(metavar="N")] = 0
     """of the openings and of players that draw lots"""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
@@ -157,6 +169,7 @@ class Tournament:
     games: list[ScheduledGame]  # all of them
     records: list[GameRecord]  # those that are finished
     log: GameLog | None  # None: nothing is saved
+    referee: str | None = None
 
     def close(self) -> None:
         """Close the files."""
@@ -168,16 +181,20 @@ def prepare(options: Options, console: Console) -> Tournament:
     """Check everything that the command line names, and open the folder."""
     from agents.game_log import GameLog
     from agents.match import contestants, schedule
-    from agents.player import make_player
-    from games.openings import parse_openings
+    from agents.player import OutsidePlayer, make_player
+    from agents.umpire import make_umpire
+    from games.openings import OPENINGS, parse_openings
 
-    game = find_game(options.game)
+    game = chosen_game(options)
     rules = options.rules or next(iter(game.rule_sets))
-    game.new(1, rules)  # an unknown rule set is refused here
+    start = game.new(1, rules)  # an unknown rule set is refused here
     players = contestants(options.players)
     for spec in dict.fromkeys(options.players):
-        make_player(spec, game).close()
-    choice = options.openings or ("three-move" if game.name == "checkers" else "random:4")
+        with contextlib.closing(make_player(spec, game)) as player:
+            for notice in player.agree(start[0]) if isinstance(player, OutsidePlayer) else ():
+                console.print(notice)
+    make_umpire(game, rules, options.referee).close()
+    choice = options.openings or OPENINGS.get(game.family, "random:4")
     num_openings = (options.games + 1) // 2
     openings = parse_openings(choice, game, num_openings, options.seed)
     if len(openings) < num_openings:
@@ -189,22 +206,30 @@ def prepare(options: Options, console: Console) -> Tournament:
     if options.out is not None:
         names = [player.name for player in players]
         config = {"game": game.name, "rules": rules, "openings": choice, "seed": options.seed}
+        if game.family == "go":
+            config |= {"komi": float(start[0].komi2) / 2, "referee": options.referee}
         config |= {"players": names, "games": options.games}
         log = GameLog(options.out, game, config, options.resume, notice=console.print)
     games = schedule(len(players), options.games, openings, options.seed)
     records = log.records if log is not None else []
-    return Tournament(game, rules, choice, options.seed, players, games, records, log)
+    return Tournament(game, rules, choice, options.seed, players, games, records, log, options.referee)
 
 
-def find_game(name: str) -> Game:
-    """Return the game of a name; TournamentError lists those there are."""
-    from games.checkers import CHECKERS
-    from games.connect_four import CONNECT_FOUR
+def chosen_game(options: Options) -> Game:
+    """Return the game that is asked for; GameError lists those there are."""
+    from games import go
+    from games.catalogue import find_game
 
-    games = {game.name: game for game in (CHECKERS, CONNECT_FOUR)}
-    if name not in games:
-        raise TournamentError(f"no game {name!r}; there are: {', '.join(games)}")
-    return games[name]
+    game = find_game(options.game)
+    if game.family == "go":
+        _, rows, columns = game.planes_shape
+        if options.size is not None:
+            rows = columns = options.size
+        return go.game(rows, columns, go.DEFAULT_KOMI if options.komi is None else options.komi)
+    for name in ("size", "komi"):
+        if getattr(options, name) is not None:
+            raise TournamentError(f"--{name} belongs to go, not to {game.name}")
+    return game
 
 
 def play(tournament: Tournament, workers: int | None, console: Console) -> bool:
@@ -216,7 +241,7 @@ def play(tournament: Tournament, workers: int | None, console: Console) -> bool:
     if done:
         console.print(f"going on: {len(done)} of {len(tournament.games)} games are played")
     told: set[str] = set()
-    games = play_games(tournament.game, tournament.players, missing, tournament.rules, workers)
+    games = play_games(tournament.game, tournament.players, missing, tournament.rules, workers, tournament.referee)
     try:
         with contextlib.closing(games), progress(tournament, console) as advance:
             for record in games:

@@ -1,8 +1,9 @@
-"""The folder of a tournament: what was agreed, a line for each finished game, and the games as PDN.
+"""The folder of a tournament: what was agreed, a line for each finished game, and the games for other programs.
 
 tournament.json    game, rules, openings, seed, players and games for each two of them
 results.jsonl      a JSON object for each game as it finishes; the one source of truth. In playing order at the end
-games.pdn          the same games for other programs (checkers only)
+games.pdn          the same games of checkers, or
+sgf/0001-1.sgf     of Go: a file for each round and pairing
 
 A kill at any moment loses the games under way and no other. The finished folder is the same, byte for byte, however
 often the tournament was stopped and whatever the number of processes (players that think by the clock aside).
@@ -19,14 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.durable import TEMPORARY, json_line, remove_temporaries, replace_file, write_all
+from agents.game_files import PDN_RESULTS, game_files
 from agents.match import GameRecord
-from games.checkers import CHECKERS
-from games.pdn import RESULTS, PdnError, read_games, write_game
 from games.rules import Game
 
-CONFIG, LINES, PDN = "tournament.json", "results.jsonl", "games.pdn"
+CONFIG, LINES = "tournament.json", "results.jsonl"
 EXTENDABLE = ("games", "players")  # what may grow when a tournament goes on
-PDN_RESULTS = {value: text for text, value in RESULTS.items()}
 
 
 class GameLogError(ValueError):
@@ -66,7 +65,7 @@ class GameLog:
             raise GameLogError(f"{folder}: {error.strerror or error}") from error
 
     def _open(self, resume: bool, notice: Callable[[str], None]) -> None:
-        """Read what is there, drop a torn line, write the PDN anew and open both files at their ends."""
+        """Read what is there, drop a torn line, write the games' files anew and open what is appended to."""
         remove_temporaries(self.folder)
         if (self.folder / CONFIG).exists():
             self._check_config()
@@ -74,11 +73,12 @@ class GameLog:
         elif resume:
             notice(f"{self.folder}: nothing was saved yet, so the tournament starts afresh")
         replace_file(self.folder / CONFIG, json.dumps(self._config, indent=2).encode() + b"\n")
-        if self._game is CHECKERS:
-            replace_file(self.folder / PDN, self._all_pdn())
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        self._lines = os.open(self.folder / LINES, flags, 0o644)
-        self._pdn = os.open(self.folder / PDN, flags, 0o644) if self._game is CHECKERS else None
+        self._files = game_files(self.folder, self._game, self._config["rules"])
+        try:
+            self._files.write_all(self.records)
+        except ValueError as error:
+            raise GameLogError(f"{self.folder / LINES}, {error}") from error
+        self._lines = os.open(self.folder / LINES, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def _check_config(self) -> None:
         """Refuse to go on under other terms."""
@@ -127,8 +127,7 @@ class GameLog:
         """Save a finished game; GameLogError where the disk refuses."""
         try:
             write_all(self._lines, _line_of(record))
-            if self._pdn is not None:
-                write_all(self._pdn, pdn_of(record, self._config["rules"]).encode())
+            self._files.append(record)
         except OSError as error:
             raise GameLogError(
                 f"{self.folder}: {error.strerror or error}; {len(self.records)} games are saved, and --resume goes on"
@@ -140,8 +139,7 @@ class GameLog:
         self.records.sort(key=lambda record: (record.round, record.pairing))
         try:
             replace_file(self.folder / LINES, b"".join(_line_of(record) for record in self.records))
-            if self._pdn is not None:
-                replace_file(self.folder / PDN, self._all_pdn())
+            self._files.write_all(self.records)
         except OSError as error:
             raise GameLogError(
                 f"{self.folder}: {error.strerror or error}; the games are saved, in another order"
@@ -150,34 +148,8 @@ class GameLog:
     def close(self) -> None:
         """Let another process write here; nothing may be appended afterwards."""
         os.close(self._lines)
-        if self._pdn is not None:
-            os.close(self._pdn)
+        self._files.close()
         os.close(self._lock)
-
-    def _all_pdn(self) -> bytes:
-        texts = []
-        for number, record in enumerate(self.records, 1):
-            try:
-                texts.append(pdn_of(record, self._config["rules"]))
-            except PdnError as error:
-                raise GameLogError(f"{self.folder / LINES}, line {number}: {error}") from error
-        return "".join(texts).encode()
-
-
-def pdn_of(record: GameRecord, rules: str) -> str:
-    """Return a game of checkers as PDN; PdnError where its turns are not legal."""
-    result = PDN_RESULTS[record.result]
-    played = next(read_games(" ".join((*record.turns, result))))
-    tags = {
-        "Event": "playfield tournament",
-        "Round": f"{record.round + 1}.{record.pairing + 1}",
-        "Black": record.players[0],
-        "White": record.players[1],
-        "Opening": record.opening,
-        "Rules": rules,
-    }
-    said = {len(record.turns): record.fault or record.reason}
-    return write_game(dataclasses.replace(played, result=result, tags=tags, comments=said))
 
 
 def _check_place(folder: Path, resume: bool) -> None:
@@ -206,7 +178,7 @@ def _lock(folder: Path) -> int:
 
 
 def _line_of(record: GameRecord) -> bytes:
-    fields = dataclasses.asdict(record)
+    fields = {name: value for name, value in dataclasses.asdict(record).items() if value != () or name == "turns"}
     fields["turns"] = " ".join(record.turns)
     return json_line(fields)
 
@@ -216,10 +188,12 @@ def _parse_record(line: bytes) -> GameRecord | None:
     try:
         fields = json.loads(line)
         players: Sequence[Any] = fields["players"]
-        record = GameRecord(**{**fields, "players": tuple(players), "turns": tuple(fields["turns"].split())})
+        comments: Sequence[Any] = fields.get("comments", ())
+        turns = tuple(fields["turns"].split())
+        record = GameRecord(**{**fields, "players": tuple(players), "turns": turns, "comments": tuple(comments)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    texts = (*record.players, record.opening, record.reason, record.fault)
+    texts = (*record.players, record.opening, record.reason, record.fault, record.score, record.note, *record.comments)
     numbers = (record.round, record.pairing)
     is_sound = (
         len(record.players) == 2

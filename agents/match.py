@@ -21,19 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from agents.analysis import IllegalMoveError, PlayerError
+from agents.analysis import RESIGN, IllegalMoveError, PlayerError
 from agents.arena import available_processors
 from agents.player import Player, make_player, parse_spec
+from agents.umpire import Umpire, Verdict, make_umpire
 from games.notation import play_turn, turn_name
 from games.openings import Opening
-from games.rules import Game, State, apply, game_of, is_over, returns, to_play
+from games.rules import Game, State, States, apply, game_of, is_over, to_play
 
 MAX_TURNS = 1000  # a game under rules that never end it is drawn here
 STOP_SECONDS = 2.0  # how long a worker process may take to close its players before it is killed
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 FORFEITS = ("illegal move", "crash", "timeout")  # the reasons why a game is lost off the board
-DECIDED = {"checkers": "no moves", "connect_four": "four in line"}  # what a game without a draw ended by
-FULL_BOARD = {"connect_four": "board full"}  # what a draw that no counter explains ended by
+RESIGNATION = "resignation"  # the reason why a player's own word ends a game
 
 DRAW_LOTS = ("random", "policy", "mcts", "rollouts")  # kinds of player whose seed matters
 
@@ -74,44 +74,68 @@ class GameRecord:
     opening: str
     turns: tuple[str, ...]  # from the starting position, the opening's turns included, in the game's notation
     result: float  # for player 0: 1.0 won, 0.0 drawn, -1.0 lost
-    reason: str  # "no moves", "repetition", "quiet limit", "ply limit", "illegal move", "crash", "timeout", ...
+    reason: str  # "no moves", "repetition", "quiet limit", "resignation", "illegal move", "crash", "timeout", ...
     fault: str = ""  # of a game lost by forfeit: what the loser did
+    score: str = ""  # in Go: "B+3.5"
+    note: str = ""  # how the score was agreed
+    comments: tuple[str, ...] = ()  # what its player thought at each turn; empty where nobody said anything
 
 
 # --- one game -------------------------------------------------------------------------------------------------------
 
 
 def play_game(
-    game: Game,
+    start: States,
     players: tuple[Player, Player],
     scheduled: ScheduledGame,
     names: tuple[str, str],
-    rules: str | None = None,
+    umpire: Umpire,
 ) -> GameRecord:
-    """Play one game to its end; a player that crashes, times out or moves illegally loses it."""
-    states = game.new(1, rules)
+    """Play one game from a starting position [1] to its end; who crashes, times out or moves illegally loses it."""
+    states = start.copy()
+    game = game_of(states)
     turns = play_opening(states[0], scheduled.opening)
-    result, reason, fault = 0.0, "ply limit", ""
-    turn_start, turn = states[0].copy(), list[int]()
+    comments = [""] * len(turns)
+    verdict, fault = Verdict(0.0, "ply limit"), ""
+    umpire.begin()
+    turn_start, turn, comment = states[0].copy(), list[int](), ""
     while len(turns) < MAX_TURNS:
         if is_over(states[0]):
-            result, reason = returns(states[0]), ending(states[0])
-            break
+            final = umpire.verdict(states[0], players)
+            if final is not None:
+                verdict = final
+                break
         mover = to_play(states[0])
         try:
-            action = players[mover].act(states)[0].action
-            if action not in game.legal_actions(states[0]):
-                raise IllegalMoveError(f"action {action} after {' '.join(turns[-4:]) or 'the start'} is not legal")
+            analysis = umpire.conducted(states[0], players[mover].act(states)[0])
+            if analysis.action == RESIGN:
+                verdict = Verdict((-1.0, 1.0)[mover], RESIGNATION)
+                break
+            if analysis.action not in game.legal_actions(states[0]):
+                played = " ".join(turns[-4:]) or "the start"
+                raise IllegalMoveError(f"action {analysis.action} after {played} is not legal")
         except (PlayerError, OSError) as error:
-            result, reason, fault = (-1.0, 1.0)[mover], forfeit_reason(error), str(error)
+            verdict, fault = Verdict((-1.0, 1.0)[mover], forfeit_reason(error)), str(error)
             break
-        apply(states[0], action)
-        turn.append(action)
+        comment = comment or umpire.comment(analysis)
+        apply(states[0], analysis.action)
+        turn.append(analysis.action)
         if to_play(states[0]) != mover or is_over(states[0]):
             turns.append(turn_name(turn_start, tuple(turn)))
-            turn_start, turn = states[0].copy(), []
+            comments.append(comment)
+            turn_start, turn, comment = states[0].copy(), [], ""
     return GameRecord(
-        scheduled.round, scheduled.pairing, names, scheduled.opening.name, tuple(turns), result, reason, fault
+        round=scheduled.round,
+        pairing=scheduled.pairing,
+        players=names,
+        opening=scheduled.opening.name,
+        turns=tuple(turns),
+        result=verdict.result,
+        reason=verdict.reason,
+        fault=fault,
+        score=verdict.score,
+        note=verdict.note,
+        comments=tuple(comments) if any(comments) else (),
     )
 
 
@@ -129,21 +153,6 @@ def play_opening(state: State, opening: Opening) -> list[str]:
         names.append(turn_name(state, turn))
         play_turn(state, turn)
     return names
-
-
-def ending(state: State) -> str:
-    """Name what ended a finished game by its rules."""
-    name = game_of(state).name
-    if returns(state) != 0.0:
-        return DECIDED.get(name, "won")
-    fields = state.dtype.names or ()
-    if "repeat_limit" in fields and 0 < state.repeat_limit <= state.repeats + 1:
-        return "repetition"
-    if "quiet_limit" in fields and 0 < state.quiet_limit <= state.quiet_plies:
-        return "quiet limit"
-    if "ply_limit" in fields and 0 < state.ply_limit <= state.ply:
-        return "ply limit"
-    return FULL_BOARD.get(name, "drawn")
 
 
 # --- the schedule ---------------------------------------------------------------------------------------------------
@@ -204,22 +213,24 @@ def play_games(
     games: Sequence[ScheduledGame],
     rules: str | None = None,
     workers: int | None = None,
+    referee: str | None = None,
 ) -> Generator[GameRecord, None, None]:
     """Play scheduled games in `workers` processes (default: one a core) and yield each as it finishes.
 
-    One worker plays in this process, in order. PlayerError where a player cannot be made, MatchError where a worker
-    process dies. Closing the generator stops the games under way.
+    One worker plays in this process, in order. PlayerError where a player or the referee (see agents/umpire.py) cannot
+    be made, MatchError where a worker process dies. Closing the generator stops the games under way.
     """
+    terms = Terms(game.new(1, rules), rules, referee)
     workers = min(workers or available_processors(), len(games))
     if workers > 1:
-        return _play_in_processes(game, players, games, rules, workers)
-    return _play_here(game, players, games, rules)
+        return _play_in_processes(game, players, games, terms, workers)
+    return _play_here(players, games, terms)
 
 
 def _play_here(
-    game: Game, players: Sequence[Contestant], games: Sequence[ScheduledGame], rules: str | None
+    players: Sequence[Contestant], games: Sequence[ScheduledGame], terms: Terms
 ) -> Generator[GameRecord, None, None]:
-    cast = _Cast(game, players, rules)
+    cast = _Cast(players, terms)
     try:
         for scheduled in games:
             yield cast.play(scheduled)
@@ -227,16 +238,29 @@ def _play_here(
         cast.close()
 
 
-class _Cast:
-    """The players of one process."""
+@dataclass(frozen=True)
+class Terms:
+    """What all games of a match have in common."""
 
-    def __init__(self, game: Game, players: Sequence[Contestant], rules: str | None) -> None:
-        self._game, self._contestants, self._rules = game, players, rules
+    start: States  # [1], with the rules in its fields
+    rules: str | None  # the rule set's name
+    referee: str | None = None  # spec
+
+
+class _Cast:
+    """The players of one process, and their umpire."""
+
+    def __init__(self, players: Sequence[Contestant], terms: Terms) -> None:
+        self._contestants, self._terms = players, terms
+        self._game = game_of(terms.start)
+        self._umpire: Umpire | None = None
         self._kept: dict[int, Player] = {}
         self._closing = threading.Lock()
 
     def play(self, scheduled: ScheduledGame) -> GameRecord:
         """Play one game; a player that forfeits it is not kept."""
+        if self._umpire is None:
+            self._umpire = make_umpire(self._game, self._terms.rules, self._terms.referee)
         first, second = scheduled.players
         names = (self._contestants[first].name, self._contestants[second].name)
         with contextlib.ExitStack() as leaving:
@@ -244,7 +268,7 @@ class _Cast:
                 self._enter(index, seed, leaving)
                 for index, seed in zip(scheduled.players, scheduled.seeds, strict=True)
             ]
-            record = play_game(self._game, (seats[0], seats[1]), scheduled, names, self._rules)
+            record = play_game(self._terms.start, (seats[0], seats[1]), scheduled, names, self._umpire)
         if record.fault:
             self._dismiss(first if record.result < 0 else second)
         return record
@@ -272,8 +296,10 @@ class _Cast:
             player.close()
 
     def close(self) -> None:
-        """Close the players that were kept; a second call waits for the first."""
+        """Close the umpire and the players that were kept; a second call waits for the first."""
         with self._closing:
+            if self._umpire is not None:
+                self._umpire.close()
             for index in list(self._kept):
                 self._dismiss(index)
 
@@ -288,14 +314,14 @@ class _Worker:
 
 
 def _play_in_processes(
-    game: Game, players: Sequence[Contestant], games: Sequence[ScheduledGame], rules: str | None, workers: int
+    game: Game, players: Sequence[Contestant], games: Sequence[ScheduledGame], terms: Terms, workers: int
 ) -> Generator[GameRecord, None, None]:
     crew: list[_Worker] = []
     waiting = iter(games)
     lifeline, held = multiprocessing.Pipe(duplex=False)
     try:
         with _child_settings():
-            crew.extend(_start_worker(lifeline, game, players, rules) for _ in range(workers))
+            crew.extend(_start_worker(lifeline, game, players, terms) for _ in range(workers))
         for worker in crew:
             _hand_over(worker, next(waiting, None))
         while busy := {worker.connection: worker for worker in crew if worker.playing}:
@@ -310,10 +336,10 @@ def _play_in_processes(
         _stop(crew)
 
 
-def _start_worker(lifeline: Connection, game: Game, players: Sequence[Contestant], rules: str | None) -> _Worker:
+def _start_worker(lifeline: Connection, game: Game, players: Sequence[Contestant], terms: Terms) -> _Worker:
     context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and numba half alive
     ours, theirs = context.Pipe()
-    arguments = (theirs, lifeline, game.functions["init"].__module__, game.dtype, tuple(players), rules)
+    arguments = (theirs, lifeline, game.functions["init"].__module__, tuple(players), terms)
     process = context.Process(target=_work, args=arguments, daemon=True)
     process.start()
     theirs.close()
@@ -375,13 +401,12 @@ def _work(
     connection: Connection,
     lifeline: Connection,
     game_module: str,
-    dtype: np.dtype[Any],
     players: Sequence[Contestant],
-    rules: str | None,
+    terms: Terms,
 ) -> None:
     """Play the games that come through the connection until it closes."""
     importlib.import_module(game_module)  # registers the game
-    cast = _Cast(game_of(np.zeros(1, dtype)), players, rules)
+    cast = _Cast(players, terms)
     threading.Thread(target=_leave_in_time, args=(lifeline, cast), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # the parent has closed the connection, or is gone
         while True:

@@ -68,6 +68,14 @@ class SearchingPlayer(Player, Protocol):
         """Let a search under way end with what it has found; may be called from another thread, and at any time."""
 
 
+@runtime_checkable
+class OutsidePlayer(Player, Protocol):
+    """A player in another program, which may play by other rules."""
+
+    def agree(self, state: State) -> list[str]:
+        """Set it up for a game that starts here, and return what it cannot be told of the rules, a line each."""
+
+
 # --- spec strings ---------------------------------------------------------------------------------------------------
 
 

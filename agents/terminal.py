@@ -17,8 +17,8 @@ from rich.text import Text
 
 from agents.analysis import Analysis, IllegalMoveError
 from agents.board_view import FACES, beside, board_lines, view_of
-from agents.match import ending
 from agents.player import Player, SearchingPlayer, make_player
+from agents.umpire import ending
 from games.notation import NotationError, Turn, legal_turns, parse_turn, play_turn, turn_name
 from games.pdn import PdnError, PdnGame, fen_name, write_game
 from games.rules import Game, State, States, apply, is_over, returns, to_play

@@ -1,9 +1,10 @@
-"""Opening lines that matches start from: the three-move ballots of English draughts, and random lines of any game."""
+"""Opening lines that matches start from: the three-move ballots of English draughts, corners in Go, random lines."""
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from games.checkers import CHECKERS
@@ -68,6 +69,12 @@ THREE_MOVE_BALLOTS = """
 """
 
 
+OPENINGS = {"checkers": "three-move", "go": "corners"}  # what a tournament begins with; else random lines
+CORNERS = "corners"
+CORNER_POINTS = ((3, 3), (2, 3), (3, 2), (2, 2))  # lines from the edges, counted from 0: 4-4, 3-4, 4-3, 3-3
+LEAST_CORNER_SIZE = 7  # of a board that has room for them
+
+
 class OpeningError(ValueError):
     """A choice of openings that does not exist; the message is one line."""
 
@@ -103,17 +110,29 @@ def random_openings(game: Game, plies: int, count: int, seed: int) -> list[Openi
     Each turn is drawn evenly from the legal ones. There are fewer lines where nothing new turned up in many draws.
     """
     chance = random.Random(seed)
+
+    def draw() -> list[Turn]:
+        state = game.new(1)[0]
+        turns: list[Turn] = []
+        while len(turns) < plies and not is_over(state):
+            legal = legal_turns(state)
+            turns.append(legal[int(chance.random() * len(legal))])
+            play_turn(state, turns[-1])
+        return turns
+
+    return _different_lines(game, draw, count)
+
+
+def _different_lines(game: Game, draw: Callable[[], list[Turn]], count: int) -> list[Opening]:
+    """Draw lines until there are enough that lead to different positions and leave the game open, or none is new."""
     openings: dict[int, Opening] = {}  # by hash of the position reached
     misses = 0
     while len(openings) < count and misses < MISSES_ALLOWED:
         state = game.new(1)[0]
-        turns: list[Turn] = []
-        names: list[str] = []
-        while len(turns) < plies and not is_over(state):
-            legal = legal_turns(state)
-            turns.append(legal[int(chance.random() * len(legal))])
-            names.append(turn_name(state, turns[-1]))
-            play_turn(state, turns[-1])
+        turns, names = draw(), list[str]()
+        for turn in turns:
+            names.append(turn_name(state, turn))
+            play_turn(state, turn)
         if is_over(state) or hash_key(state) in openings:
             misses += 1
         else:
@@ -122,10 +141,33 @@ def random_openings(game: Game, plies: int, count: int, seed: int) -> list[Openi
     return list(openings.values())
 
 
+def corner_openings(game: Game, count: int, seed: int) -> list[Opening]:
+    """Return up to `count` lines of Go in which the players take corners in turn: all four, on small boards two.
+
+    They are those that games begin with, and no two lead to the same position.
+    """
+    _, rows, columns = game.planes_shape
+    if min(rows, columns) < LEAST_CORNER_SIZE:
+        raise OpeningError(f"a board of {rows}x{columns} has no room for corner openings: use random:2 or none")
+    chance = random.Random(seed)
+    stones = 4 if min(rows, columns) >= 13 else 2
+
+    def draw() -> list[Turn]:
+        corners = chance.sample([(False, False), (False, True), (True, False), (True, True)], stones)
+        turns: list[Turn] = []
+        for below, right in corners:
+            row, column = CORNER_POINTS[int(chance.random() * len(CORNER_POINTS))]
+            turns.append(((rows - 1 - row if below else row) * columns + (columns - 1 - column if right else column),))
+        return turns
+
+    return _different_lines(game, draw, count)
+
+
 def parse_openings(text: str, game: Game, count: int, seed: int) -> list[Opening]:
     """Return at most `count` openings for a choice on the command line; OpeningError where there is no such choice.
 
-    "none" is the starting position alone, "random:K" random lines of K turns, "three-move" the deck in random order.
+    "none" is the starting position alone, "random:K" random lines of K turns, "three-move" the deck of checkers in
+    random order, "corners" lines of Go that take corners.
     """
     if text == "none":
         return [Opening(START, ())]
@@ -139,7 +181,9 @@ def parse_openings(text: str, game: Game, count: int, seed: int) -> list[Opening
         deck = [opening for opening in three_move_openings() if not opening.is_barred]
         random.Random(seed).shuffle(deck)
         return deck[:count]
-    deck_choice = "three-move, " if game is CHECKERS else ""
+    if text == CORNERS and game.family == "go":
+        return corner_openings(game, count, seed)
+    deck_choice = f"{OPENINGS[game.family]}, " if game.family in OPENINGS else ""
     raise OpeningError(
         f"no openings {text!r} for {game.name}; there are: none, {deck_choice}random:K (K turns, 1-{MAX_PLIES})"
     )

@@ -17,13 +17,13 @@ from agents.match import (
     PlayerFactory,
     ScheduledGame,
     contestants,
-    ending,
     play_game,
     play_games,
     round_robin,
     schedule,
 )
 from agents.player import Player, RandomPlayer
+from agents.umpire import RulesUmpire, ending
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.notation import parse_turn, play_turn
@@ -94,7 +94,7 @@ def test_forfeits_lose(then: Callable[[], int], reason: str, told: str, loser: i
     seats: list[Player] = [RandomPlayer("random", CHECKERS, 1), RandomPlayer("random", CHECKERS, 2)]
     seats[loser] = Scripted(CHECKERS, 2, then)
     names = ("B", "W")
-    record = play_game(CHECKERS, (seats[0], seats[1]), place(), names)
+    record = play_game(CHECKERS.new(1), (seats[0], seats[1]), place(), names, RulesUmpire())
     assert record.result == (-1.0 if loser == 0 else 1.0)
     assert record.reason == reason
     assert told in record.fault
@@ -104,13 +104,13 @@ def test_forfeits_lose(then: Callable[[], int], reason: str, told: str, loser: i
 def test_a_fault_of_ours_is_no_forfeit() -> None:
     seats = (Scripted(CHECKERS, 0, raising(KeyError("bug"))), RandomPlayer("random", CHECKERS, 2))
     with pytest.raises(KeyError):
-        play_game(CHECKERS, seats, place(), ("B", "W"))
+        play_game(CHECKERS.new(1), seats, place(), ("B", "W"), RulesUmpire())
 
 
 def test_a_game_without_end_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agents.match.MAX_TURNS", 10)
     seats = (RandomPlayer("random", CHECKERS, 1), RandomPlayer("random", CHECKERS, 2))
-    record = play_game(CHECKERS, seats, place(), ("B", "W"), rules="endless")
+    record = play_game(CHECKERS.new(1, "endless"), seats, place(), ("B", "W"), RulesUmpire())
     assert (record.result, record.reason, len(record.turns)) == (0.0, "ply limit", 10)
 
 

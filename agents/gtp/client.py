@@ -23,13 +23,14 @@ from agents.gtp.protocol import GtpError, parse_vertex
 from games import go
 from games.go_board import LAST_MOVES, POSITIONAL, SIMPLE_KO, SITUATIONAL
 from games.notation import vertex_name
-from games.rules import Game, State, States, apply
+from games.rules import Game, State, States, apply, is_over
 
 READY_SECONDS = 300.0  # for its first answer: an engine may load a network or compile
 ANSWER_SECONDS = 60.0  # for the answer to what needs no thought
 SILENCE_SECONDS = 600.0  # for a move without a limit in seconds, and for the status of stones
 GRACE_SECONDS = 10.0  # beyond a limit in seconds
 LONGEST_ANSWER = 5000  # lines
+CLEANUP = "kgs-genmove_cleanup"
 LETTERS = ("b", "w")  # of the players
 KO_RULES = {SIMPLE_KO: "SIMPLE", POSITIONAL: "POSITIONAL", SITUATIONAL: "SITUATIONAL"}  # as kata-set-rules has them
 AGREED = ("rows", "columns", "komi2", "ko_rule", "suicide")  # fields of a record that a game's engines must agree on
@@ -43,12 +44,13 @@ class GtpPlayer:
     def __init__(self, name: str, game: Game, options: Mapping[str, int | float | str]) -> None:
         """Start the engine; PlayerError where it does not answer, or does not play on this board."""
         self.name = name
-        self.notices: list[str] = []  # what could not be agreed with the engine, a line each
+        self.title = ""  # what the engine calls itself
+        self.is_cleaning_up = False  # the game goes on until all dead stones are taken
+        self._notices: list[str] = []  # what could not be agreed with the engine, a line each
         self._game = game
         self._command = str(options["command"])
         self._seconds = float(options.get("seconds", 0.0))
         self._engine: EngineProcess | None = None
-        self._title = ""  # what it calls itself
         self._commands: frozenset[str] = frozenset()  # that it knows
         self._number = 0  # id of the last command
         self._positions: list[State] = []  # what it has played through, the last one on its board; empty: unknown
@@ -63,6 +65,7 @@ class GtpPlayer:
     def new_game(self) -> None:
         """Forget the game, and start the engine again if it has died."""
         self._positions = []
+        self.is_cleaning_up = False
         if self._engine is None or not self._engine.is_alive:
             self._start()
 
@@ -74,10 +77,10 @@ class GtpPlayer:
 
     def agree(self, state: State) -> list[str]:
         """Set the engine up for a game that starts here, and return what it cannot be told, a line each."""
-        self.notices = []
+        self._notices = []
         self._positions = []
         self._guarded(self._bring, state)
-        return self.notices
+        return self._notices
 
     def dead_stones(self, state: State) -> frozenset[int] | None:
         """Return the stones, as actions, that the engine takes for dead; None where it has no opinion."""
@@ -105,13 +108,15 @@ class GtpPlayer:
         colour = LETTERS[int(state.to_move)]
         if self._seconds and "time_left" in self._commands:
             self._tell(f"time_left {colour} {self._seconds:g} 1")
-        answer = self._ask(f"genmove {colour}", self._seconds + GRACE_SECONDS if self._seconds else SILENCE_SECONDS)
+        command = CLEANUP if self.is_cleaning_up and CLEANUP in self._commands else "genmove"
+        limit = self._seconds + GRACE_SECONDS if self._seconds else SILENCE_SECONDS
+        answer = self._tell(f"{command} {colour}", limit)
         seconds = time.monotonic() - started
         if answer.lower() == "resign":
             return Analysis(RESIGN, seconds=seconds)
         try:
             action = self._action(answer, state)
-        except GtpError:
+        except ValueError:
             raise IllegalMoveError(f"player {self.name!r}: the engine answered {shorten(answer)}, no vertex") from None
         if not go.is_legal(state, action):
             raise IllegalMoveError(f"player {self.name!r}: {shorten(answer)} is not legal at move {int(state.ply) + 1}")
@@ -155,6 +160,8 @@ class GtpPlayer:
             before = self._positions[-1]
             self._tell(f"play {LETTERS[int(before.to_move)]} {self._vertex(action, before)}")
             after = before.copy()
+            if is_over(after):
+                after.passes = 0
             apply(after, action)
             self._positions.append(after)
 
@@ -214,16 +221,16 @@ class GtpPlayer:
 
     def _note_rules(self, state: State) -> None:
         """Note what the command line of an engine that cannot be told the rules should say, and does not."""
-        if self._title.lower() == "gnu go":
+        if self.title.lower() == "gnu go":
             wanted = ["--chinese-rules"]
             wanted += ["--allow-suicide"] if state.suicide else []
             wanted += ["--positional-superko"] if state.ko_rule == POSITIONAL else []
             wanted += ["--situational-superko"] if state.ko_rule == SITUATIONAL else []
             missing = [option for option in wanted if option not in self._command.split()]
             if missing:
-                self.notices.append(f"{self.name} plays by other rules: start it with {' '.join(missing)}")
+                self._notices.append(f"{self.name} plays by other rules: start it with {' '.join(missing)}")
         else:
-            self.notices.append(f"{self.name} cannot be told the rules: its command line should name them")
+            self._notices.append(f"{self.name} cannot be told the rules: its command line should name them")
 
     # --- the process ------------------------------------------------------------------------------------------------
 
@@ -232,7 +239,7 @@ class GtpPlayer:
         self._positions = []
         self._engine = EngineProcess(self.name, self._command)
         try:
-            self._title = self._tell("name", READY_SECONDS)
+            self.title = self._tell("name", READY_SECONDS)
             self._commands = frozenset(self._tell("list_commands").split())
         except PlayerError:
             self.close()
@@ -305,11 +312,13 @@ def find_way(positions: Sequence[State], target: State) -> Way | None:
         actions = tuple(int(action) for action in target.last_moves[:distance][::-1])
         reached = start.copy()
         for action in actions:
+            if is_over(reached):
+                reached.passes = 0  # played on after a dispute
             if not go.is_legal(reached, action):
                 break
             apply(reached, action)
         else:
-            if all(np.array_equal(reached[name], target[name]) for name in ("board", "to_move", "passes", "captured")):
+            if all(np.array_equal(reached[name], target[name]) for name in ("board", "to_move", "captured")):
                 return Way(num_undone, actions)
     return None
 

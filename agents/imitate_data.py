@@ -23,7 +23,6 @@ from games.rules import Game
 from games.shuffle import Shuffle
 
 KOMI2 = (10, 17)  # twice the komi, least and most, of the Go games whose results a value head learns from
-NO_REPLY = -1  # in place of an action, where the game ended
 
 
 class Samples(NamedTuple):
@@ -31,7 +30,6 @@ class Samples(NamedTuple):
 
     planes: Tensor  # [B, C, H, W], uint8 or float32
     actions: Tensor  # int64 [B]: what was played
-    replies: Tensor  # int64 [B]: what was played next, NO_REPLY at a game's end
     legal: Tensor  # bool [B, A]
     movers: Tensor  # int64 [B]: 0 the first player, 1 the second
     outcomes: Tensor  # float32 [B]: as the mover sees them, 0 where not known
@@ -95,7 +93,7 @@ class SampleStream:
         symmetries = rng.integers(self._num_symmetries, size=self.batch_size)
         numbers = self._shuffle.numbers(number * self.batch_size, self.batch_size)
         batch = self.reader.read(numbers, symmetries)
-        samples = to_samples(batch, self._replies(batch, symmetries), komi_is_fair(self.reader, batch.games))
+        samples = to_samples(batch, komi_is_fair(self.reader, batch.games))
         return Samples(*(tensor.pin_memory() for tensor in samples)) if self._pin else samples
 
     def batches(self, first: int, num_threads: int) -> Iterator[Samples]:
@@ -109,22 +107,12 @@ class SampleStream:
                     number += 1
                 yield ready.popleft().result()
 
-    def _replies(self, batch: Batch, symmetries: NDArray) -> NDArray:
-        """Return the actions after those of a batch, int64[B]."""
-        records = self.reader.positions.records
-        places = records.offsets[batch.games] + batch.plies + 1
-        inside = places < records.offsets[batch.games + 1]
-        moves = records.moves[np.where(inside, places, 0)]
-        replies: NDArray = np.where(inside, self.reader.action_maps[symmetries, moves].astype(np.int64), NO_REPLY)
-        return replies
 
-
-def to_samples(batch: Batch, replies: NDArray, fair: NDArray) -> Samples:
+def to_samples(batch: Batch, fair: NDArray) -> Samples:
     """Return a batch of positions as tensors that share its memory."""
     return Samples(
         planes=torch.from_numpy(batch.planes),
         actions=torch.from_numpy(batch.actions),
-        replies=torch.from_numpy(replies),
         legal=torch.from_numpy(batch.legal),
         movers=torch.from_numpy(batch.movers),
         outcomes=torch.from_numpy(batch.outcomes),

@@ -101,7 +101,8 @@ def train_from(options: Options, console: Console) -> None:
     report(directory, material, console)
     player = shlex.quote(f"policy:model={directory / MODEL_FILE}")
     records = shlex.join(map(str, data_paths(options)))
-    notice(f"play it:     python play.py {options.game} --white {player}")
+    size = f" --size {material.game.planes_shape[1]}" if material.game.family == "go" else ""
+    notice(f"play it:     python play.py {material.game.family}{size} --white {player}")
     notice(f"measure it:  python benchmarks/bench.py accuracy {shlex.quote(str(directory))} {records}")
 
 

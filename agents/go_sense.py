@@ -6,7 +6,6 @@ A = rows * columns + 1 actions, the last of them the pass. Stones count as the r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from games.rules import State
 
 EYE_PENALTY = 20.0  # taken off the logit of a move that fills an own eye
 PASS_LOGIT = math.log(0.01)  # of the pass of a network that knows none, over all other moves together
-LOST = -0.8  # a mover who expects no more than this may pass a game away
 
 
 @njit
@@ -61,19 +59,3 @@ def mover_lead(state: State) -> float:
 def wins_by_passing(state: State) -> bool:
     """Say whether the opponent has passed and a pass wins the game."""
     return bool(state.passes) and mover_lead(state) > 0
-
-
-def settle(state: State, ranked: Sequence[int], value: float) -> int:
-    """Return the first of a mover's ranked legal actions that gives no won game away; the pass where none is left.
-
-    value is the mover's expected return. A pass lets the opponent end the game by another, so it must win as the board
-    stands, or the game be lost anyway.
-    """
-    last = int(state.rows) * int(state.columns)
-    if wins_by_passing(state):
-        return last
-    may_pass = value <= LOST or mover_lead(state) > 0
-    for action in ranked:
-        if may_pass if action == last else not is_eye_filled(state, action):
-            return action
-    return last

@@ -11,7 +11,7 @@ import numpy as np
 from agents.analysis import PlayerError
 from agents.mcts.search import Encoder, LeafEvaluator, observe_batch
 from games.compiled import NDArray
-from games.rules import Game, States, to_play
+from games.rules import Game, GameError, States, to_play
 from nets.inference import InferenceModel, make_inference
 from nets.models import PolicyValueNet, load_model
 
@@ -20,7 +20,7 @@ class NetworkEvaluator:
     """Judges positions of one game: states [n] to logits float32[n, A] and the movers' values float32[n]."""
 
     def __init__(self, inference: InferenceModel, game: Game, features: str = "observe") -> None:
-        """Raises PlayerError where the network is not one for this game's board, planes or actions."""
+        """Raises PlayerError or GameError where the network is not one for this game's board, planes or actions."""
         self.game = game
         self.has_value = inference.spec.value is not None
         self._inference = inference
@@ -60,10 +60,25 @@ class NetworkEvaluator:
 
 
 def encoder_of(game: Game, features: str) -> tuple[Encoder, int]:
-    """Return the kernel that writes a set of planes, and how many they are; PlayerError where there is no such set."""
-    if features != "observe":
-        raise PlayerError(f"no planes {features!r} for {game.name}")
-    return observe_batch, game.planes_shape[0]
+    """Return what writes a set of planes, and how many they are; GameError where there is no such set.
+
+    Networks that know the mover's rank are asked for the moves of the strongest.
+    """
+    if features == "observe" or game.family != "go":
+        return observe_batch, game.planes_shape[0]
+    from games.go_features import NO_PLANE, NUM_RANKS, feature_set
+
+    planes_of = feature_set(features)
+    if planes_of.rank_plane == NO_PLANE:
+        return planes_of.encode_batch, planes_of.num_planes
+    first = planes_of.rank_plane
+
+    def encode(states: States, planes: NDArray) -> None:
+        planes_of.encode_batch(states, planes)
+        planes[:, first : first + NUM_RANKS] = 0.0
+        planes[:, first + NUM_RANKS - 1] = 1.0
+
+    return encode, planes_of.num_planes
 
 
 def load_evaluator(file: Path, game: Game) -> NetworkEvaluator:
@@ -73,7 +88,7 @@ def load_evaluator(file: Path, game: Game) -> NetworkEvaluator:
         raise PlayerError(f"{file} holds no policy-value network but a {kind_of(header)}")
     try:
         return NetworkEvaluator(make_inference(model), game, str(header.get("features", "observe")))
-    except PlayerError as error:
+    except (PlayerError, GameError) as error:
         raise PlayerError(f"{file}: {error}") from None
 
 

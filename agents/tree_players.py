@@ -26,6 +26,7 @@ GUMBEL_ACTIONS = 16  # considered at the root (Danihelka et al. 2022, on Go)
 MIXTURE = 0.5  # lambda, the weight of rollouts beside a value head (Silver et al. 2016)
 FORCED_VISITS = 16  # where there is nothing to choose
 PROGRESS_PERIOD = 0.1  # seconds between reports of a search under way
+LOST = -0.8  # a mover who expects no more than this may pass a game away
 GREEDY = 0.01  # temperature at or below which the best action is played
 
 Options = Mapping[str, int | float | str]
@@ -55,8 +56,10 @@ def make_tree_player(
         network = load_evaluator(file, game)
         if kind == "policy":
             return PolicyPlayer(spec, game, network, temperature, seed)
+    # Where all moves are likely alike, a prior is about one over their number: it is weighed by the root of that.
+    c_puct = SearchSettings.c_puct if network else math.sqrt(len(game.legal_actions(game.new(1)[0])))
     settings = SearchSettings(
-        c_puct=float(options.get("c_puct", SearchSettings.c_puct)),
+        c_puct=float(options.get("c_puct", c_puct)),
         leaves=int(options.get("batch", DEFAULT_LEAVES)),
         noise_fraction=float(options.get("noise", 0.0)),
         gumbel_actions=GUMBEL_ACTIONS if options.get("gumbel") else 0,
@@ -91,17 +94,18 @@ def mixture(has_value: bool, weight: int | float | str | None) -> float:
 
 
 def settled(game: Game, state: State, analysis: Analysis) -> Analysis:
-    """Return the analysis with an action that gives no won game away, where the game knows such a thing."""
+    """Return the analysis with an action that gives no won game away, where the game knows such a thing.
+
+    Go is settled by the rules of the record: what stands on the board lives.
+    """
     if game.family != "go":
         return analysis
-    from agents.go_sense import settle
+    from agents.go_conduct import Ending, conduct
 
     value = 0.0 if analysis.value is None else analysis.value * (1 - 2 * to_play(state))
-    action = settle(state, [analysis.action, *(move.action for move in analysis.moves)], value)
-    if action == analysis.action:
+    if analysis.action == game.num_actions - 1 and value <= LOST:
         return analysis
-    line = next((move.principal_variation for move in analysis.moves if move.action == action), ()) or (action,)
-    return replace(analysis, action=action, principal_variation=line, depth=len(line))
+    return conduct(state, analysis, Ending.ALL_ALIVE)
 
 
 class PolicyPlayer:

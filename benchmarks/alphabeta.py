@@ -44,7 +44,7 @@ def measure(game: Game, depths: Sequence[int], positions: int, model: str | None
     return {
         "game": game.name,
         "positions": positions,
-        "plies": PLIES[game.name],
+        "plies": PLIES[game.family],
         "seed": seed,
         "model": model,
         "repeats": repeats,

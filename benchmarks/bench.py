@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # Read when a library loads: without them numpy's and torch's products run on all cores.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-LEAST = {"repeats": 1, "positions": 1, "openings": 1, "seed": 0}  # values of options, wherever they occur
+# The least values of options, wherever they occur.
+LEAST = {"seed": 0, **dict.fromkeys(("repeats", "positions", "openings", "trees", "leaves"), 1)}
 HELP = """Measure how fast the kernels, searches and learners are, beside other programs where they are installed.
 
 Speeds are by CPU time, compilation left out, with the best and the median of some repetitions. What else runs on the
@@ -42,6 +43,8 @@ examples:
       random games a second
   bench.py alphabeta checkers --model models/checkers-anaconda
       nodes a second and milliseconds a move
+  bench.py search go --size 9 --json
+      simulations a second of the tree search, with a network and without
 """
 
 
@@ -160,6 +163,43 @@ class AlphaBeta:
         game = find_game(self.game)
         document = alphabeta.measure(game, self.depths, self.positions, self.model, self.seed, self.repeats)
         return Report(document, alphabeta.tables(document))
+
+
+@dataclass(frozen=True)
+class Search:
+    """Search positions by Monte Carlo tree search on one core: simulations a second, and the network's share of it.
+
+    Many games in step with one leaf each, and one game with many leaves at a time, both with answers that cost nothing
+    (the tree, the rules and the planes remain) and with a network of random weights; and how much of the network's own
+    speed on full batches is reached. Beside it: open_spiel's search in Python, with answers that cost nothing.
+    """
+
+    game: Annotated[str, arg(metavar="GAME", help_behavior_hint=""), Positional]
+    """checkers, connect_four or go"""
+    size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """lines of a square Go board (default: 19)"""
+    network: Annotated[str, arg(metavar="NAME")] = "resnet-6x96"
+    """as of train.py imitate"""
+    trees: Annotated[int, arg(metavar="N")] = 64
+    """games in step"""
+    leaves: Annotated[int, arg(metavar="N")] = 8
+    """of one game, evaluated together"""
+    visits: Annotated[int, arg(metavar="N")] = 400
+    """simulations of each game; a sixteenth where many games ask the network"""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the positions and of the random weights"""
+    repeats: Annotated[int, arg(metavar="N")] = 5
+    """repetitions"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import search
+
+        game = game_of_size(self.game, self.size)
+        document = search.measure(game, self.network, self.trees, self.leaves, self.visits, self.seed, self.repeats)
+        return Report(document, search.tables(document))
 
 
 @dataclass(frozen=True)
@@ -349,11 +389,12 @@ class Frames:
         return Report(document, frames.tables(document))
 
 
-Subject = Perft | Playouts | AlphaBeta | Evaluate | Inference | Evolve | Endgame | Curve | Accuracy | Frames
+Subject = Perft | Playouts | AlphaBeta | Search | Evaluate | Inference | Evolve | Endgame | Curve | Accuracy | Frames
 SUBJECTS: dict[str, Callable[..., Subject]] = {
     "perft": Perft,
     "playouts": Playouts,
     "alphabeta": AlphaBeta,
+    "search": Search,
     "evaluate": Evaluate,
     "inference": Inference,
     "evolve": Evolve,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from benchmarks.timing import installed_version
 from games.checkers import CHECKERS
+from games.compiled import NDArray
 from games.go_board import SIMPLE_KO
 from games.notation import Turn
 from games.pdn import fen_name
-from games.rules import State, apply, game_of
+from games.rules import Game, State, apply, game_of
 
 MAN, KING = 1.0, 1.5  # as agents.evaluators.material counts
 LEAST_AREA = 9  # points of a Go board on which no position repeats within the depths that are quick
@@ -116,6 +120,33 @@ def open_spiel_searcher() -> Callable[[Any, int], int]:
         return int(action)
 
     return search
+
+
+def open_spiel_tree_search(game: Game, simulations: int) -> Callable[[], object]:
+    """Return open_spiel's Monte Carlo tree search from the start, in Python over its C++ rules, with random answers."""
+    mcts = installed("open_spiel.python.algorithms.mcts", "open_spiel")
+    pyspiel = importlib.import_module("pyspiel")
+    rows, columns = game.planes_shape[1:]
+    if game.family == "go" and rows != columns:
+        raise PeerMissingError("its Go boards are square")
+    theirs = pyspiel.load_game(f"go(board_size={rows},komi=7.5)" if game.family == "go" else game.name)
+
+    generator = np.random.default_rng(0)
+    weights = np.exp(generator.normal(0.0, 1.5, theirs.num_distinct_actions()))
+    values = itertools.cycle(generator.uniform(-0.2, 0.2, 1000))
+
+    class RandomAnswers:
+        def evaluate(self, state: Any) -> NDArray:
+            value = next(values)
+            return np.array([value, -value])
+
+        def prior(self, state: Any) -> list[tuple[int, float]]:
+            legal = state.legal_actions()
+            chances = weights[legal]
+            return list(zip(legal, (chances / chances.sum()).tolist(), strict=True))
+
+    bot = mcts.MCTSBot(theirs, 1.25, simulations, RandomAnswers(), child_selection_fn=mcts.SearchNode.puct_value)
+    return lambda: bot.mcts_search(theirs.new_initial_state())
 
 
 # --- pydraughts -------------------------------------------------------------------------------------------------------

@@ -7,14 +7,14 @@ from games.notation import play_turn
 from games.openings import Opening, random_openings
 from games.rules import Game, States
 
-PLIES = {"checkers": 14, "connect_four": 8}  # random turns that lead to each position
+PLIES = {"checkers": 14, "connect_four": 8, "go": 20}  # random turns that lead to each position
 
 
 def random_lines(game: Game, count: int, seed: int) -> list[Opening]:
     """Return so many random lines of PLIES turns that lead to different positions; BenchError where there are fewer."""
-    lines = random_openings(game, PLIES[game.name], count, seed)
+    lines = random_openings(game, PLIES[game.family], count, seed)
     if len(lines) < count:
-        raise BenchError(f"only {len(lines)} positions of {PLIES[game.name]} plies were found, {count} are asked for")
+        raise BenchError(f"only {len(lines)} positions of {PLIES[game.family]} plies were found, {count} are asked for")
     return lines
 
 

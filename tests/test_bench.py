@@ -116,6 +116,23 @@ def test_alphabeta_searches_with_a_model_file_and_other_games(
     assert [row["evaluator"] for row in found["results"]] == ["lines"]
 
 
+@pytest.mark.parametrize("game", [["go", "--size", 5], ["checkers"]])
+def test_search_tells_the_share_of_the_network(capsys: pytest.CaptureFixture[str], game: list[object]) -> None:
+    settings = ("--network", "resnet-1x4", "--trees", 3, "--leaves", 2, "--visits", 32)
+    found = document(capsys, "search", *game, *settings)
+    assert found["game"] == ("go-5x5" if "--size" in game else "checkers")
+    rows = {(row["evaluator"], row["trees"], row["leaves"]): row for row in found["results"]}
+    assert list(rows) == [("dummy", 3, 1), ("dummy", 1, 2), ("network", 3, 1), ("network", 1, 2)]
+    assert [row["simulations"] for row in rows.values()] == [96, 32, 6, 32]
+    for row in rows.values():
+        assert_speed(row, "simulations_per_second")
+        if row["evaluator"] == "network":
+            assert 0 < row["network_share"] < 1 and row["of_batched_inference"] > 0
+    assert_speed(found["inference"], "positions_per_second")
+    peer = found["peers"][0]
+    assert peer["name"] == "open_spiel" and ("note" in peer or peer["simulations"] == 32)
+
+
 def test_evaluate_gives_the_same_values_by_every_program(capsys: pytest.CaptureFixture[str]) -> None:
     found = document(capsys, "evaluate")
     programs = [(row["program"], row["batch"]) for row in found["results"]]
@@ -270,6 +287,11 @@ def test_peers_that_are_missing_are_skipped_with_a_note(
         ("inference --network anaconda", "network anaconda has no policy"),
         ("inference --sizes 0", "--sizes 0 is not from 1 to 25"),
         ("inference --batches 4 0", "--batches 0 is less than 1"),
+        ("search go --network resnet", "--network: no network preset 'resnet'"),
+        ("search go --network nature-dqn", "has no policy and no value"),
+        ("search checkers --leaves 0", "--leaves 0 is less than 1"),
+        ("search checkers --visits 3", "--visits 3 is less than 16"),
+        ("search checkers --size 9", "only go has sizes"),
         ("evolve --preset fast", "no preset 'fast'; there are: paper, modern, quick"),
         ("endgame --pieces 9", "2 to 6 pieces, not 9"),
     ],

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from agents import go_sense
-from agents.analysis import Analysis, PlayerError
+from agents.analysis import Analysis, MoveAnalysis, PlayerError
 from agents.player import SearchingPlayer, make_player
+from agents.tree_players import settled
 from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
+from games.go_features import feature_set
 from games.rules import Game, State, States, apply, is_over, returns, to_play
 from nets.blocks import Conv, Relu
 from nets.heads import PointPolicySpec
@@ -114,7 +116,7 @@ def test_one_network_plays_on_many_sizes(models: dict[str, Path]) -> None:
         ("alphabeta:model={go}", "alpha-beta needs the network 'anaconda'"),
         ("mcts:model={anaconda}", "holds no policy-value network but a board_evaluator"),
         ("mcts:model={odd}", "features have 16"),
-        ("mcts:model={unknown}", "no planes 'tarot' for go-5x5"),
+        ("mcts:model={unknown}", "no features 'tarot'; there are: observe, clark-storkey"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(
@@ -239,24 +241,54 @@ def test_a_pass_is_answered_where_that_wins(models: dict[str, Path], spec: str) 
             assert action == 25
 
 
-def test_no_won_game_is_passed_away_and_no_eye_filled() -> None:
-    """Black has won once White's dead stones are taken: as the board stands, they count."""
-    states = diagram(".X.XO XXXXO .XX.O XXXOO .XOO.", 0, komi=4.5)
-    eyes = [action for action in GO_5.legal_actions(states[0]) if go_sense.is_eye_filled(states[0], action)]
-    assert eyes and 25 not in eyes
-    others = [action for action in GO_5.legal_actions(states[0]) if action not in eyes and action != 25]
-    assert go_sense.mover_lead(states[0]) > 0
-    assert go_sense.settle(states[0], [25, *eyes, *others], 0.9) == 25
-    states["komi2"] = 40
-    assert go_sense.mover_lead(states[0]) < 0
-    assert go_sense.settle(states[0], [25, *eyes, *others], 0.9) == others[0]
-    assert go_sense.settle(states[0], [25, *eyes, *others], -0.95) == 25, "a lost game may be passed away"
-    assert go_sense.settle(states[0], [25, *eyes], 0.9) == 25, "nothing is left to play"
+@pytest.mark.parametrize(
+    ("komi", "value", "passes"),
+    [
+        (4.5, 0.9, True),  # won as the board stands
+        (20.0, 0.9, False),  # won perhaps, but not as the board stands
+        (20.0, -0.95, True),  # lost anyway
+    ],
+)
+def test_no_won_game_is_passed_away_and_no_eye_filled(komi: float, value: float, passes: bool) -> None:
+    states = diagram(".X.XO XXXXO .XX.O XXXOO .XOO.", 0, komi=komi)
+    game = go.game(5, komi=komi)
+    eyes = [action for action in game.legal_actions(states[0]) if go_sense.is_eye_filled(states[0], action)]
+    others = [action for action in game.legal_actions(states[0]) if action not in eyes and action != 25]
+    assert eyes and others and 25 not in eyes
+    ranked = [25, *eyes, *others]
+    moves = tuple(MoveAnalysis(action, len(ranked) - i, 0.1, value) for i, action in enumerate(ranked))
+    chosen = settled(game, states[0], Analysis(25, value, (25,), moves=moves)).action
+    assert chosen == 25 if passes else chosen in others
+    unasked = settled(game, states[0], Analysis(eyes[0], value, (eyes[0],), moves=moves[1:])).action
+    assert unasked in others
 
 
 def test_networks_without_a_pass_end_their_games(models: dict[str, Path]) -> None:
     said = play(GO_5, f"policy:model={models['two colours']}", plies=200)
     assert said[-1].action == said[-2].action == 25 and len(said) < 75
+
+
+@pytest.mark.parametrize("name", ["clark-storkey", "maddison12", "alphago13"])
+def test_networks_see_the_planes_that_they_were_made_for(tmp_path: Path, name: str) -> None:
+    planes = feature_set(name)
+    torch.manual_seed(7)
+    spec = PolicyValueSpec((planes.num_planes, 5, 5), (Conv(6, 3, padding=1), Relu()), policy=PointPolicySpec(size=3))
+    model = tmp_path / "model.safetensors"
+    net = spec.build().eval()
+    save_model(model, net, spec, game="go", rules_version=GO_5.version, training={}, extras={"features": name})
+    states = GO_5.new(1)
+    for action in (12, 7, 11, 6):
+        apply(states[0], action)
+    expected = np.zeros((1, planes.num_planes, 5, 5), np.float32)
+    planes.encode_batch(states, expected)
+    if planes.rank_plane >= 0:
+        expected[:, planes.rank_plane + 8] = 1.0  # a player asks for the moves of a 9 dan
+    with torch.inference_mode():
+        logits = net(torch.from_numpy(expected)).policy[0]
+    analysis = make_player(f"policy:model={model}", GO_5).act(states)[0]
+    legal = [move.action for move in analysis.moves if move.action != 25]
+    found = np.log([move.prior for move in analysis.moves if move.action != 25])
+    assert np.allclose(found - found[0], logits[legal].numpy() - float(logits[legal[0]]), atol=1e-4)
 
 
 def test_colours_have_their_own_output(models: dict[str, Path]) -> None:

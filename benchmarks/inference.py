@@ -36,7 +36,7 @@ Network = Callable[[NDArray], NDArray]  # planes float32 [B, C, H, W] -> logits 
 def multiply_often(a, b, c, times):
     """Multiply the same matrices so many times."""
     for _ in range(times):
-        multiply(a, 0, INNER, 1, b, 0, COLUMNS, c, 0, COLUMNS, ROWS, INNER, COLUMNS)
+        multiply(a, 0, INNER, 1, b, 0, COLUMNS, c, 0, COLUMNS, ROWS, INNER, COLUMNS, False)
 
 
 def measure(network: str, sizes: Sequence[int], batches: Sequence[int], seed: int, repeats: int) -> Document:

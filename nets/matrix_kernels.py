@@ -29,13 +29,15 @@ def _block(vectors: int, partial: bool) -> Any:
 
     @intrinsic
     def block(typing_context: Any, a: Any, at_a: Any, row_a: Any, inner_a: Any, b: Any, at_b: Any, row_b: Any,
-              c: Any, at_c: Any, row_c: Any, rows: Any, inner: Any, columns: Any) -> Any:  # fmt: skip
+              c: Any, at_c: Any, row_c: Any, rows: Any, inner: Any, columns: Any, adding: Any) -> Any:  # fmt: skip
         index = types.int64
-        signature = types.void(a, index, index, index, b, index, index, c, index, index, index, index, index)
+        signature = types.void(
+            a, index, index, index, b, index, index, c, index, index, index, index, index, types.boolean
+        )
 
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             arrays = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 4, 7))
-            _, at_a, row_a, inner_a, _, at_b, row_b, _, at_c, row_c, rows, inner, columns = arguments
+            _, at_a, row_a, inner_a, _, at_b, row_b, _, at_c, row_c, rows, inner, columns, adding = arguments
             a, b, c = (builder.gep(data, [at]) for data, at in zip(arrays, (at_a, at_b, at_c), strict=True))
             write = _Writer(builder, columns if partial else None)
             last = builder.sub(rows, INDEX(1))
@@ -43,8 +45,13 @@ def _block(vectors: int, partial: bool) -> Any:
                 builder.select(builder.icmp_signed("<", INDEX(r), rows), INDEX(r), last) for r in range(BLOCK_ROWS)
             ]
             offsets = [builder.mul(row_a, line) for line in lines]
+            written = [builder.gep(c, [builder.mul(row_c, line)]) for line in lines]
             before = builder.block
-            loop, done = builder.append_basic_block("inner"), builder.append_basic_block("done")
+            there, loop, done = (builder.append_basic_block(name) for name in ("there", "inner", "done"))
+            builder.cbranch(adding, there, loop)
+
+            builder.position_at_end(there)
+            found = [[write.load(line, j) for j in range(vectors)] for line in written]
             builder.branch(loop)
 
             builder.position_at_end(loop)
@@ -57,21 +64,20 @@ def _block(vectors: int, partial: bool) -> Any:
             ]
             k_next = builder.add(k, INDEX(1))
             steps = [
-                (k, INDEX(0), k_next),
-                (a_now, a, builder.gep(a_now, [inner_a])),
-                (b_now, b, builder.gep(b_now, [row_b])),
+                (k, INDEX(0), INDEX(0), k_next),
+                (a_now, a, a, builder.gep(a_now, [inner_a])),
+                (b_now, b, b, builder.gep(b_now, [row_b])),
             ]
-            steps += [(sums[r][j], VECTOR(None), added[r][j]) for r in range(BLOCK_ROWS) for j in range(vectors)]
-            for phi, first, following in steps:
-                phi.add_incoming(first, before)
-                phi.add_incoming(following, loop)
+            pairs = [(r, j) for r in range(BLOCK_ROWS) for j in range(vectors)]
+            steps += [(sums[r][j], VECTOR(None), found[r][j], added[r][j]) for r, j in pairs]
+            for phi, *values in steps:
+                for value, origin in zip(values, (before, there, loop), strict=True):
+                    phi.add_incoming(value, origin)
             builder.cbranch(builder.icmp_signed("<", k_next, inner), loop, done)
 
             builder.position_at_end(done)
-            for r in range(BLOCK_ROWS):
-                line = builder.gep(c, [builder.mul(row_c, lines[r])])
-                for j in range(vectors):
-                    write.store(line, j, added[r][j])
+            for r, j in pairs:
+                write.store(written[r], j, added[r][j])
             return context.get_dummy_value()
 
         return signature, codegen
@@ -130,8 +136,8 @@ _block_1, _block_2, _block_3 = _block(1, False), _block(2, False), _block(3, Fal
 _block_part = _block(1, True)
 
 
-def multiply(a, at_a, row_a, inner_a, b, at_b, row_b, c, at_c, row_c, rows, inner, columns):
-    """Write C = A B to flat float32 arrays: C [rows, columns] from A [rows, inner] and B [inner, columns].
+def multiply(a, at_a, row_a, inner_a, b, at_b, row_b, c, at_c, row_c, rows, inner, columns, adding):
+    """Write C = A B to flat float32 arrays, or add it: C [rows, columns], A [rows, inner] and B [inner, columns].
 
     Each matrix is given by its array, where it starts, and how far a row is from the next; the columns of A may lie
     `inner_a` apart, those of B and C lie side by side. Precondition: rows, inner and columns are 1 or more.
@@ -139,10 +145,10 @@ def multiply(a, at_a, row_a, inner_a, b, at_b, row_b, c, at_c, row_c, rows, inne
     at_a = at_a + np.arange(rows)[:, None] * row_a + np.arange(inner) * inner_a
     at_b = at_b + np.arange(inner)[:, None] * row_b + np.arange(columns)
     at_c = at_c + np.arange(rows)[:, None] * row_c + np.arange(columns)
-    c[at_c] = a[at_a] @ b[at_b]
+    c[at_c] = a[at_a] @ b[at_b] + (c[at_c] if adding else 0)
 
 
-def _multiply(a, at_a, row_a, inner_a, b, at_b, row_b, c, at_c, row_c, rows, inner, columns):
+def _multiply(a, at_a, row_a, inner_a, b, at_b, row_b, c, at_c, row_c, rows, inner, columns, adding):
     column = 0
     while column < columns:
         left = (columns - column) // LANES  # whole vectors
@@ -151,14 +157,18 @@ def _multiply(a, at_a, row_a, inner_a, b, at_b, row_b, c, at_c, row_c, rows, inn
         for row in range(0, rows, BLOCK_ROWS):
             a_row, c_row, some = at_a + row * row_a, c_now + row * row_c, rows - row
             if vectors == 3:
-                _block_3(a, a_row, row_a, inner_a, b, b_now, row_b, c, c_row, row_c, some, inner, columns)
+                _block_3(a, a_row, row_a, inner_a, b, b_now, row_b, c, c_row, row_c, some, inner, columns, adding)
             elif vectors == 2:
-                _block_2(a, a_row, row_a, inner_a, b, b_now, row_b, c, c_row, row_c, some, inner, columns)
+                _block_2(a, a_row, row_a, inner_a, b, b_now, row_b, c, c_row, row_c, some, inner, columns, adding)
             elif vectors == 1:
-                _block_1(a, a_row, row_a, inner_a, b, b_now, row_b, c, c_row, row_c, some, inner, columns)
+                _block_1(a, a_row, row_a, inner_a, b, b_now, row_b, c, c_row, row_c, some, inner, columns, adding)
             else:
-                _block_part(a, a_row, row_a, inner_a, b, b_now, row_b, c, c_row, row_c, some, inner, columns - column)
+                _block_part(
+                    a, a_row, row_a, inner_a, b, b_now, row_b, c, c_row, row_c, some, inner, columns - column, adding
+                )
         column += max(1, vectors) * LANES
 
 
-overload(multiply)(lambda a, at_a, row_a, inner_a, b, at_b, row_b, c, at_c, row_c, rows, inner, columns: _multiply)
+overload(multiply)(
+    lambda a, at_a, row_a, inner_a, b, at_b, row_b, c, at_c, row_c, rows, inner, columns, adding: _multiply
+)

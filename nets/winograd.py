@@ -7,8 +7,9 @@ transforms, so that its values go through memory once for each convolution, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from nets.pooling import BoardPool2d
 from nets.winograd_kernels import FILTER_TRANSFORM, POINTS
 
 Floats = NDArray[np.float32]
+Work = TypeVar("Work")
+Done = TypeVar("Done")
 
 TILES_AT_ONCE = 64  # rows of a matrix product: enough for its speed, few enough for the caches
 PAIRS = np.array(  # pairs of points (row, column) in the order of the kernels' matrices
@@ -107,12 +110,29 @@ class Buffers:
         return self._arrays[name]
 
 
+class Workers:
+    """Some threads, each with its own buffers, that share work."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._buffers = [Buffers() for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def share(self, work: Sequence[Work], do: Callable[[Work, Buffers], Done]) -> list[Done]:
+        """Return what `do` returns for each piece of work; the first thread takes the first, and so on in turn."""
+
+        def do_share(thread: int) -> list[Done]:
+            return [do(piece, self._buffers[thread]) for piece in work[thread :: self.threads]]
+
+        shares = [do_share(0)] if self._pool is None else list(self._pool.map(do_share, range(self.threads)))
+        return [shares[i % self.threads][i // self.threads] for i in range(len(work))]
+
+
 class WinogradEngine:
     """A folded network on some threads of the CPU."""
 
     def __init__(self, net: FoldedNet, threads: int) -> None:
-        self._buffers = [Buffers() for _ in range(threads)]
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._workers = Workers(threads)
         self.refresh(net)
 
     def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,25 +151,21 @@ class WinogradEngine:
     def _run(self, part: Run, x: Tensor) -> Tensor:
         """Run maps [B, C, H, W] through some layers, a few maps through all of them at a time: these stay in caches."""
         maps = x.permute(0, 2, 3, 1).contiguous().numpy()
-        count, rows, columns, _ = maps.shape
-        out = np.empty((count, rows, columns, part.out_channels), np.float32)
-        threads = len(self._buffers)
-        tiles = count * kernels.tiling(1, rows, columns).counts()[0]
-        chunks = max(1, min(count, threads * math.ceil(tiles / TILES_AT_ONCE / threads)))
-        work = list(zip(np.array_split(maps, chunks), np.array_split(out, chunks), strict=True))
-
-        def run_share(thread: int) -> None:
-            for some, result in work[thread::threads]:
-                _run_some(part, some, result, self._buffers[thread])
-
-        if self._pool is None:
-            run_share(0)
-        else:
-            list(self._pool.map(run_share, range(threads)))
+        out = np.empty((*maps.shape[:3], part.out_channels), np.float32)
+        pieces = num_pieces(maps, TILES_AT_ONCE, self._workers.threads)
+        work = list(zip(np.array_split(maps, pieces), np.array_split(out, pieces), strict=True))
+        self._workers.share(work, lambda piece, buffers: run_piece(part, *piece, buffers))
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
-def _run_some(part: Run, maps: Floats, out: Floats, buffers: Buffers) -> None:
+def num_pieces(maps: Floats, tiles_at_once: int, threads: int) -> int:
+    """Return into how many pieces to split maps [N, H, W, C]: about so many tiles each, as many for each thread."""
+    tiles = len(maps) * kernels.tiling(1, *maps.shape[1:3]).counts()[0]
+    return max(1, min(len(maps), threads * math.ceil(tiles / tiles_at_once / threads)))
+
+
+def run_piece(part: Run, maps: Floats, out: Floats, buffers: Buffers) -> None:
+    """Run maps [N, H, W, C] through some layers to `out` [N, H, W, C'], both without gaps."""
     tiles = kernels.tiling(*maps.shape[:3])
     width = np.float32((math.sqrt(tiles.rows * tiles.columns) - BoardPool2d.MEAN_WIDTH) * BoardPool2d.WIDTH_SCALE)
     points = kernels.spectrum_size(tiles) * part.channels

@@ -344,7 +344,9 @@ def add_pooled_bias(board, step, next_channels, weights, pooled, width, tiles):
         mean = pooled[c] / cells
         pooled[c] = mean
         pooled[count + c] = mean * width
-    multiply(weights, step.pool_weight, 3 * count, 1, pooled, 0, 1, pooled, biases, 1, next_channels, 3 * count, 1)
+    multiply(
+        weights, step.pool_weight, 3 * count, 1, pooled, 0, 1, pooled, biases, 1, next_channels, 3 * count, 1, False
+    )
     add_to(pooled, biases, weights, step.pool_bias, next_channels)
     for y in range(1, tiles.rows + 1):
         for x in range(1, tiles.columns + 1):
@@ -415,7 +417,7 @@ def products(v, weights, step, m, tiles):
                 v, from_v, step.in_channels, 1,
                 weights, filters, step.out_channels,
                 m, to_m, step.out_channels,
-                rows, step.in_channels, step.out_channels,
+                rows, step.in_channels, step.out_channels, False,
             )  # fmt: skip
         from_v += rows * step.in_channels
         to_m += rows * step.out_channels

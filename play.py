@@ -34,6 +34,7 @@ BOTS = {
     "connect_four": ("lines:depth=8",),
     "go": ("models/go-19x19", "rollouts"),
 }
+HANDICAP_KOMI = 0.5  # where Black has stones for a start
 SEARCHING = ("alphabeta", "material", "lines", "model", "mcts", "rollouts")  # kinds of player that can advise
 
 
@@ -162,7 +163,7 @@ def main() -> int:
     try:
         if isinstance(command, Checkers) and (command.hub or command.bot):
             return serve(command)
-        if isinstance(command, Go):
+        if isinstance(command, Go) and (command.gtp or command.bot):
             return serve_gtp(command)
         return play(command)
     except (PlayerError, PdnError, GameError) as error:
@@ -170,7 +171,7 @@ def main() -> int:
         return 2
 
 
-def play(command: Checkers | ConnectFour) -> int:
+def play(command: Checkers | ConnectFour | Go) -> int:
     """Play one game in the terminal."""
     from rich.console import Console
 
@@ -184,6 +185,13 @@ def play(command: Checkers | ConnectFour) -> int:
 
         game, named = CHECKERS, (command.black, command.white)
         start = parse_fen(command.fen, command.rules) if command.fen is not None else game.new(1, command.rules)
+    elif isinstance(command, Go):
+        game, named = go_game(command), (command.black, command.white)
+        start = game.new(1, command.rules)
+        if command.handicap:
+            from games.go import handicap_points, setup
+
+            setup(start[0], handicap_points(command.size, command.handicap), (), to_move=1)
     else:
         from games.connect_four import CONNECT_FOUR
 
@@ -193,7 +201,7 @@ def play(command: Checkers | ConnectFour) -> int:
     best = best_bot(game)
     specs = seat(named, best)
     announce_compilation()
-    setting = Setting(adviser(specs, best), command.seed, command.delay, command.ascii)
+    setting = Setting(adviser(specs, best), command.seed, command.delay, command.ascii, command.rules)
     TerminalGame(game, specs, start, Console(highlight=False), setting).play()
     return 0
 
@@ -224,7 +232,6 @@ def serve_gtp(command: Go) -> int:
     """Be a GTP engine until the controller leaves."""
     from agents.analysis import PlayerError
     from agents.gtp.serve import serve as serve_engine
-    from games import go
 
     foreign = [name for name in ("black", "white", "handicap") if getattr(command, name)]
     if not command.gtp or foreign:
@@ -232,10 +239,17 @@ def serve_gtp(command: Go) -> int:
         raise PlayerError(f"{problem}; as in play.py go --gtp --bot random")
     if not 0 <= command.resign < 1:
         raise PlayerError(f"--resign {command.resign:g} is no chance to win from 0 to 1")
-    komi = go.DEFAULT_KOMI if command.komi is None else command.komi
-    game = go.game(command.size)
-    serve_engine(command.bot or best_bot(game), game, komi, command.rules, command.resign, command.seed)
+    game = go_game(command)
+    serve_engine(command.bot or best_bot(game), game, command.rules, command.resign, command.seed)
     return 0
+
+
+def go_game(command: Go) -> Game:
+    """Return Go on the board and with the komi that are asked for."""
+    from games import go
+
+    komi = command.komi if command.komi is not None else HANDICAP_KOMI if command.handicap else go.DEFAULT_KOMI
+    return go.game(command.size, komi=komi)
 
 
 def best_bot(game: Game) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import math
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -15,13 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from agents.analysis import Analysis, IllegalMoveError
-from agents.board_view import FACES, beside, board_lines, view_of
+from agents.analysis import RESIGN, Analysis, IllegalMoveError
+from agents.board_view import beside, view_of
+from agents.match import RESIGNATION
 from agents.player import Player, SearchingPlayer, make_player
-from agents.umpire import ending
+from agents.terminal_styles import Heat, Played, style_of
+from agents.umpire import Verdict, make_umpire
 from games.notation import NotationError, Turn, legal_turns, parse_turn, play_turn, turn_name
-from games.pdn import PdnError, PdnGame, fen_name, write_game
-from games.rules import Game, State, States, apply, is_over, returns, to_play
+from games.rules import Game, State, States, apply, is_over, to_play
 
 with contextlib.suppress(ImportError):  # line editing and history at the prompt, where the platform has them
     import readline  # noqa: F401
@@ -29,17 +27,8 @@ with contextlib.suppress(ImportError):  # line editing and history at the prompt
 HUMAN = "human"
 QUIET_SECONDS = 1.0  # of thinking before the terminal shows that it goes on
 SHOWN_ROWS = 7  # of turns in the panel
-PDN_RESULTS = {1.0: "1-0", -1.0: "0-1", 0.0: "1/2-1/2"}
-
-# What ended a game (agents/match.py) in words; {loser} is a side's name, the others are fields of the record.
-REASONS = {
-    "no moves": "{loser} has no legal move",
-    "four in line": "four in a line",
-    "repetition": "the same position came up {repeat_limit} times",
-    "quiet limit": "{quiet_limit} plies without a capture or a man's move",
-    "ply limit": "{ply_limit} plies played",
-    "board full": "the board is full",
-}
+LISTED_MOVES = 12  # that eval tells of
+LISTED_PRIORS = 5  # that hint tells of beside a heat map
 
 
 @dataclass(frozen=True)
@@ -50,6 +39,7 @@ class Setting:
     seed: int = 0
     delay: float = 0.0  # seconds that a bot's turn stays on the screen when no person plays
     ascii_only: bool = False
+    rules: str | None = None  # the rule set's name
 
 
 class TerminalGame:
@@ -58,13 +48,16 @@ class TerminalGame:
     def __init__(self, game: Game, specs: tuple[str, str], start: States, console: Console, setting: Setting) -> None:
         """start: [1]. PlayerError where a spec names no player."""
         self._game, self._specs, self._console, self._setting = game, specs, console, setting
-        self._sides = FACES[game.name].sides
+        self._style = style_of(game)
+        self._sides = self._style.sides
+        self._umpire = make_umpire(game, setting.rules)
+        self._verdict: Verdict | None = None  # of the position now, once it is over
         self._positions = [start[0].copy()]  # the start, and after each turn
         self._turns: list[Turn] = []
         self._names: list[str] = []  # of the turns
-        self._resigned: int | None = None  # who has
+        self._comments: dict[int, str] = {}  # what a bot thought of its turn, by the number of turns then
         self._has_left = False
-        self._flipped = specs[0] == HUMAN and specs[1] != HUMAN
+        self._flipped = self._style.turns_around and specs[0] == HUMAN and specs[1] != HUMAN
         self._said = ""  # what a bot thought of its last turn
         self._latest: Analysis | None = None  # of a search under way
         self._adviser: Player | None = None
@@ -73,11 +66,12 @@ class TerminalGame:
             self._players.append(None if spec == HUMAN else self._make(spec, setting.seed + index))
         self._commands: dict[str, tuple[Callable[[str], None], str]] = {
             "moves": (self._list_moves, "list the legal moves"),
+            **{name: (self._asker(ask), does) for name, (ask, does) in self._style.questions.items()},
             "hint": (self._hint, "what the adviser would play"),
             "eval": (self._evaluate, "what the adviser thinks of the position"),
             "undo": (self._undo, "take back your last turn (and the reply to it)"),
             "flip": (self._flip, "turn the board around"),
-            "save": (self._save, "save FILE: write the game as PDN"),
+            "save": (self._save, f"save FILE: write the game as {self._style.record_name or 'a record'}"),
             "resign": (self._resign, "give the game up"),
             "help": (self._help, "this list"),
             "quit": (self._quit, "leave"),
@@ -88,7 +82,7 @@ class TerminalGame:
         try:
             self._draw()
             if HUMAN in self._specs:
-                self._say(f"Type a move, such as {self._example()}, or help.")
+                self._say(f"Type a move, such as {self._style.example(self._state)}, or help.")
             while not self._has_left:
                 over = self._outcome() is not None
                 if over and HUMAN not in self._specs:
@@ -105,6 +99,7 @@ class TerminalGame:
             for player in (*self._players, self._adviser):
                 if player is not None:
                     player.close()
+            self._umpire.close()
 
     @property
     def _state(self) -> State:
@@ -134,7 +129,10 @@ class TerminalGame:
         turn: Turn = ()
         first: Analysis | None = None
         while not turn or (to_play(states[0]) == to_play(start) and not is_over(states[0])):
-            analysis = self._think(player, states, side)
+            analysis = self._umpire.conducted(states[0], self._think(player, states, side))
+            if analysis.action == RESIGN:
+                self._give_up(to_play(start))
+                return
             if analysis.action not in self._game.legal_actions(states[0]):
                 raise IllegalMoveError(f"player {player.name!r} made an illegal move (action {analysis.action})")
             first = first or analysis
@@ -143,6 +141,9 @@ class TerminalGame:
         self._push(turn)
         assert first is not None
         self._said = f"{side}: {self._summary(first)}" if first.value is not None else ""
+        comment = self._umpire.comment(first)
+        if comment:
+            self._comments[len(self._turns)] = comment
         self._draw()
         if HUMAN not in self._specs:
             time.sleep(self._setting.delay)
@@ -199,33 +200,32 @@ class TerminalGame:
                 self._push(turn)
                 self._draw()
 
-    def _outcome(self) -> tuple[float, str] | None:
-        """Return the result for player 0 and its reason, None while the game goes on."""
-        if self._resigned is not None:
-            return (-1.0 if self._resigned == 0 else 1.0), f"{self._sides[self._resigned]} has resigned"
-        if not is_over(self._state):
-            return None
-        result = float(returns(self._state))
-        fields = {name: self._state[name] for name in self._state.dtype.names or () if name.endswith("_limit")}
-        fields["loser"] = self._sides[0 if result < 0 else 1]
-        code = ending(self._state)
-        return result, REASONS.get(code, code).format(**fields)
+    def _outcome(self) -> Verdict | None:
+        """Return how the game ended, None while it goes on."""
+        if self._verdict is None and is_over(self._state):
+            self._verdict = self._umpire.verdict(self._state, self._players)
+            if self._verdict is None:
+                self._say("The players do not agree on the dead stones: play on; what stands in the end lives.")
+        return self._verdict
+
+    def _told(self, verdict: Verdict) -> str:
+        """Return a verdict in words."""
+        if verdict.reason == RESIGNATION:
+            return f"{self._sides[0 if verdict.result < 0 else 1]} has resigned"
+        return self._style.reason(self._state, verdict)
+
+    def _give_up(self, side: int) -> None:
+        self._verdict = Verdict(-1.0 if side == 0 else 1.0, RESIGNATION)
+        self._draw()
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
-    def _example(self) -> str:
-        turns = legal_turns(self._state)
-        return turn_name(self._state, turns[0]) if turns else "11-15"
-
     def _help(self, argument: str) -> None:
-        is_checkers = self._game.name == "checkers"
-        rows = [("11-15", "make a move; a capture names its stops: 22x15x8")] if is_checkers else []
-        rows += [] if is_checkers else [("4", "drop a disc into column 4")]
-        rows += [(name, does) for name, (_, does) in self._commands.items()]
+        rows = [*self._style.help_rows, *((name, does) for name, (_, does) in self._commands.items())]
         for name, does in [*rows, ("Enter", "draw the board again")]:
             self._say(f"  {name:8} {does}")
-        if is_checkers:
-            self._say("Captures are forced. As letters: b, w men, B, W kings, * what moved last.")
+        if self._style.help_note:
+            self._say(self._style.help_note)
 
     def _list_moves(self, argument: str) -> None:
         names = [turn_name(self._state, turn) for turn in legal_turns(self._state)]
@@ -233,8 +233,15 @@ class TerminalGame:
 
     def _hint(self, argument: str) -> None:
         analysis = self._advise()
-        if analysis is not None:
-            self._say(f"{self._line_names(analysis)[0]} ({self._summary(analysis)})")
+        if analysis is None:
+            return
+        heat = {move.action: move.prior for move in analysis.moves if move.prior > 0}
+        if self._style.shows_heat and heat:
+            self._draw(heat)
+            best = sorted(heat, key=lambda action: -heat[action])[:LISTED_PRIORS]
+            named = (f"{self._line_names(Analysis(action))[0]} {100 * heat[action]:.0f} %" for action in best)
+            self._say(f"at first sight: {', '.join(named)}")
+        self._say(f"{self._line_names(analysis)[0]} ({self._summary(analysis)})")
 
     def _evaluate(self, argument: str) -> None:
         analysis = self._advise()
@@ -243,9 +250,9 @@ class TerminalGame:
         self._say(f"{self._setting.adviser}: {self._summary(analysis)}")
         self._say(f"it looked at {analysis.nodes:,} positions in {analysis.seconds:.2f} s")
         self._say(f"it expects {' '.join(self._line_names(analysis)[:12])}")
-        for move in sorted(analysis.moves, key=lambda move: -move.visits):
+        for move in sorted(analysis.moves, key=lambda move: (-move.visits, -move.prior))[:LISTED_MOVES]:
             name = self._line_names(Analysis(move.action))[0]
-            self._say(f"  {name:8} {self._verdict(move.value)}, {move.visits} visits, prior {move.prior:.2f}")
+            self._say(f"  {name:8} {self._expectation(move.value)}, {move.visits} visits, prior {move.prior:.2f}")
 
     def _advise(self) -> Analysis | None:
         """Return what the adviser thinks of the position; None, having said so, when the game is over."""
@@ -260,15 +267,17 @@ class TerminalGame:
 
     def _undo(self, argument: str) -> None:
         kept = len(self._turns)
-        if self._resigned is None:
+        if self._verdict is None or self._verdict.reason != RESIGNATION:
             kept -= 1
             while kept > 0 and self._specs[to_play(self._positions[kept])] != HUMAN:
                 kept -= 1
         if kept < 0 or self._specs[to_play(self._positions[kept])] != HUMAN:
             self._say("there is no turn of yours to take back")
             return
-        self._resigned = None
+        self._verdict = None
+        self._umpire.begin()
         del self._turns[kept:], self._names[kept:], self._positions[kept + 1 :]
+        self._comments = {number: text for number, text in self._comments.items() if number <= kept}
         self._said = ""
         self._draw()
 
@@ -277,41 +286,37 @@ class TerminalGame:
         self._draw()
 
     def _save(self, argument: str) -> None:
-        if self._game.name != "checkers":
-            self._say(f"only checkers games can be saved: there is no standard record of {self._game.name}")
+        if not self._style.record_name:
+            self._say(f"a game of {self._game.name} cannot be saved: there is no standard record of it")
             return
         if not argument:
-            self._say("save where? As in: save game.pdn")
+            self._say(f"save where? As in: save game.{self._style.record_name.lower()}")
             return
-        outcome = self._outcome()
-        game = PdnGame(
-            turns=tuple(self._turns),
-            result="*" if outcome is None else PDN_RESULTS[outcome[0]],
-            tags={
-                "Event": "A game in the terminal",
-                "Date": f"{datetime.date.today():%Y.%m.%d}",
-                "Black": self._specs[0],
-                "White": self._specs[1],
-            },
-            start=fen_name(self._positions[0]),
-            comments={} if outcome is None else {len(self._turns): outcome[1]},
-        )
         try:
-            with Path(argument).open("x", encoding="utf-8") as file:
-                file.write(write_game(game))
+            content = self._style.record(self._played())
+            with Path(argument).open("xb") as file:
+                file.write(content)
         except FileExistsError:
             self._say(f"{argument} is there already; choose another name")
         except OSError as error:
             self._say(f"{argument} cannot be written: {error.strerror}")
-        except PdnError as error:
+        except ValueError as error:
             self._say(f"the game cannot be saved: {error}")
         else:
             self._say(f"saved {len(self._turns)} turns in {argument}")
 
+    def _played(self) -> Played:
+        verdict = self._outcome()
+        told = "" if verdict is None else self._told(verdict)
+        return Played(self._specs, self._positions, self._turns, self._comments, verdict, told)
+
+    def _asker(self, ask: Callable[[State], str]) -> Callable[[str], None]:
+        """Return the command that says what a style knows of the position."""
+        return lambda argument: self._say(ask(self._state))
+
     def _resign(self, argument: str) -> None:
         if self._outcome() is None:
-            self._resigned = to_play(self._state)
-            self._draw()
+            self._give_up(to_play(self._state))
         else:
             self._say("the game is over")
 
@@ -325,21 +330,21 @@ class TerminalGame:
 
     def _say_farewell(self) -> None:
         """Say how to go on with a game that is not over."""
-        if self._turns and self._outcome() is None and self._game.name == "checkers":
-            players = f"--black {shlex.quote(self._specs[0])} --white {shlex.quote(self._specs[1])}"
-            fen = shlex.quote(fen_name(self._state))
-            self._say(f"to go on from here: play.py checkers --fen {fen} {players}", wrap=False)
+        if self._turns and self._outcome() is None:
+            command = self._style.farewell(self._played())
+            if command:
+                self._say(f"to go on from here: {command}", wrap=False)
 
-    def _draw(self) -> None:
+    def _draw(self, heat: Heat | None = None) -> None:
         view = view_of(self._console, self._setting.ascii_only, self._flipped)
         before = self._positions[-2] if len(self._positions) > 1 else None
         if self._console.is_terminal:
             self._console.clear()
-        board = board_lines(self._state, before, view)
+        outcome = self._outcome()  # before the board, for it may say something
+        board = self._style.board(self._state, before, view, heat)
         self._console.print(beside(board, self._panel(), self._console.width))
-        outcome = self._outcome()
         if outcome is not None:
-            self._say(f"{self._winner(outcome[0])}: {outcome[1]}")
+            self._say(f"{self._winner(outcome.result)}: {self._told(outcome)}")
 
     def _panel(self) -> list[Text]:
         """Return what stands beside the board: who plays, the last turns, who is to move or has won."""
@@ -347,17 +352,18 @@ class TerminalGame:
         first_mover = to_play(self._positions[0])
         names = [*([""] if first_mover else []), *self._names]
         rows = [names[at : at + 2] for at in range(0, len(names), 2)]
+        lines += [Text(note, style="dim") for note in self._style.notes(self._state)]
         lines.append(Text())
         for number, row in list(enumerate(rows, 1))[-SHOWN_ROWS:]:
             lines.append(Text(f"{number:3}. {row[0]:12} {row[1] if len(row) > 1 else ''}", style="dim"))
-        lines += [Text()] * (SHOWN_ROWS + 4 - len(lines))
+        lines += [Text()] * (SHOWN_ROWS + 4 + len(self._style.notes(self._state)) - len(lines))
         if self._said:
             lines.append(Text(self._said, style="dim"))
         outcome = self._outcome()
         if outcome is None:
             lines.append(Text(f"{self._sides[to_play(self._state)]} to move", style="bold"))
         else:
-            lines.append(Text(self._winner(outcome[0]), style="bold"))
+            lines.append(Text(self._winner(outcome.result), style="bold"))
         return lines
 
     def _winner(self, result: float) -> str:
@@ -365,17 +371,10 @@ class TerminalGame:
 
     def _summary(self, analysis: Analysis) -> str:
         depth = f", depth {analysis.depth}" if analysis.depth else ""
-        return self._verdict(analysis.value) + depth
+        return self._expectation(analysis.value) + depth
 
-    def _verdict(self, value: float | None) -> str:
-        """Return an expected return for player 0 in words; alpha-beta's is the tanh of a lead in men."""
-        if value is None:
-            return "no opinion"
-        side = self._sides[0 if value > 0 else 1]
-        if abs(value) >= 1:
-            return f"{side} wins"
-        lead = f"{abs(math.atanh(value)):.2f}"
-        return "even" if lead == "0.00" else f"{side} +{lead}"
+    def _expectation(self, value: float | None) -> str:
+        return "no opinion" if value is None else self._style.expectation(value)
 
     def _line_names(self, analysis: Analysis) -> list[str]:
         """Return the turns that an analysis of the current position expects; an unfinished one as far as it goes."""

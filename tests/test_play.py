@@ -217,7 +217,7 @@ def test_connect_four(play_game: Play) -> None:
     shown = play_game(typed, ("human", "human"), game=CONNECT_FOUR)
     assert "'8' is not legal here; legal: 1, 2, 3, 4, 5, 6, 7" in shown
     assert "Red wins: four in a line" in shown
-    assert "only checkers games can be saved" in shown
+    assert "cannot be saved: there is no standard record of it" in shown
 
 
 def test_a_full_connect_four_board_is_a_draw(play_game: Play) -> None:

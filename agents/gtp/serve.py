@@ -15,12 +15,11 @@ from games.rules import Game
 CHUNK = 1 << 16  # bytes that are read at once at the most
 
 
-def serve(spec: str, game: Game, komi: float, rules: str | None, resign: float, seed: int) -> None:
+def serve(spec: str, game: Game, rules: str | None, resign: float, seed: int) -> None:
     """Be a GTP engine with this player until `quit` or the end of the input; PlayerError where the spec names none."""
     make = functools.partial(make_player, spec, seed=seed)
     session = Session(make, game, rules or next(iter(game.rule_sets)), Resignation(winrate=resign))
     try:
-        session.set_komi(komi)
         engine = GtpEngine(session, sys.stdout)
         descriptor = sys.stdin.fileno()
         engine.run(input_lines(lambda: os.read(descriptor, CHUNK), engine.interrupt))

@@ -46,11 +46,12 @@ class Session:
         """PlayerError where the player cannot play on this board."""
         self._make_player = make_player
         self.rules = rules
-        self.player = self._new_player(game)
+        start = game.new(1, rules)[0]
+        self.game = go.game(int(start.rows), int(start.columns))
+        self.player = self._new_player(self.game)
         self.resignation = resignation or Resignation()
         self.clock = Clock()
-        self.game = game
-        self.komi = float(game.new(1, rules)[0].komi2) / 2
+        self.komi = int(start.komi2) / 2
         self.handicap = 0
         self.positions: list[State] = []  # the start, and after each move
         self.moves: list[tuple[int, int]] = []  # colour and action

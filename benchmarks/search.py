@@ -29,10 +29,11 @@ NETWORK_SHARE = 16  # the network is asked for so many times fewer simulations o
 
 
 class TimedInference:
-    """A network that counts the CPU time spent in it."""
+    """A network that counts the CPU time spent in it and the positions it was asked for."""
 
     def __init__(self, inference: InferenceModel) -> None:
         self.seconds = 0.0
+        self.positions = 0
         self._inference = inference
         self.spec, self.any_size = inference.spec, inference.any_size
         self.needs_to_play = inference.needs_to_play
@@ -42,6 +43,7 @@ class TimedInference:
         start = time.process_time()
         answers = self._inference(planes, to_play)
         self.seconds += time.process_time() - start
+        self.positions += len(planes)
         return answers
 
 
@@ -63,22 +65,25 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
     alone = []
     seconds: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}
     shares: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}
+    evaluations: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}  # CPU seconds of each
     simulations = {key: search() for key, search in searches.items()}  # compiles and warms up
     inference(planes)
     for _ in range(repeats):
         alone += [one / trees for one in cpu_seconds(lambda: inference(planes), 1)]
         for key, search in searches.items():
-            inference.seconds, start = 0.0, time.process_time()
+            inference.seconds, inference.positions, start = 0.0, 0, time.process_time()
             simulations[key] = search()
             taken = time.process_time() - start
             seconds[key].append(taken / simulations[key])
             shares[key].append(inference.seconds / taken)
+            evaluations[key].append(taken / max(inference.positions, 1))
     rows: list[Document] = []
     for key, times in seconds.items():
         row = dict(zip(("evaluator", "trees", "leaves"), key, strict=True))
         row |= {"simulations": simulations[key], **rate_fields("simulations", 1, times)}
         if key[0] == "network":
-            ratios = [one / other for one, other in zip(alone, times, strict=True)]
+            # Evaluations, not simulations: one that ends in a finished game asks the network nothing.
+            ratios = [one / other for one, other in zip(alone, evaluations[key], strict=True)]
             row["network_share"] = round(statistics.median(shares[key]), 4)
             row["of_batched_inference"] = round(statistics.median(ratios), 4)
         rows.append(row)
@@ -172,8 +177,8 @@ def tables(document: Document) -> list[Table]:
     inference = document["inference"]
     remarks = [
         "network: the share of the time that is spent in it",
-        f"of inference: of {inference['positions_per_second']:,} positions/s of {document['network']} "
-        f"at batch {inference['batch']}",
+        f"of full: evaluations/s, of {inference['positions_per_second']:,} positions/s of {document['network']} alone "
+        f"at batch {inference['batch']}; a simulation that ends in a finished game needs none",
     ]
     for peer in document["peers"]:
         if "note" in peer:

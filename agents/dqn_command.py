@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError, check, option
-from nets.regulariser_config import RegulariserConfig
+from agents import learner_command
+from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError, check
+from agents.learner_command import MODEL_FILE, run_directory
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from agents.run import Run, StopSignal
     from games.atari_vector import AtariEnvs
 
-RUNS = Path("runs")
-MODEL_FILE = "model.safetensors"  # the newest weights
 BEST_FILE = "best.safetensors"  # those that an evaluation found best
 REPORT_FILE = "report.json"
 REPORT_EPISODES = 30
@@ -73,42 +71,18 @@ def main(arguments: list[str]) -> int:
     """Train as the command line says; return the exit status."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two OpenMP threads beside the games' take longer than one
     options = parse(arguments)
-    # Imported here: --help need not wait for torch.
-    from rich.console import Console
 
-    from games.compiled import announce_compilation
+    def start() -> None:
+        from rich.console import Console  # here and not above: --help need not wait for it, nor for torch
 
-    announce_compilation()
-    try:
         train(options, Console(stderr=True))
-    except ValueError as error:  # RunError and the other doors' errors: one line each
-        print(f"train.py dqn: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return learner_command.run("train.py dqn", start)
 
 
 def parse(arguments: list[str]) -> Options:
     """Read the options, defaults taken from the preset that is asked for."""
-    preset = "fast"
-    for position, argument in enumerate(arguments):
-        if argument == "--preset" and position + 1 < len(arguments):
-            preset = arguments[position + 1]
-        elif argument.startswith("--preset="):
-            preset = argument.partition("=")[2]
-    default = Options(preset=preset, config=PRESETS[preset]) if preset in PRESETS else Options()  # type: ignore[arg-type]
-    return tyro.cli(Options, args=arguments, default=default, prog="train.py dqn")
-
-
-def run_directory(options: Options) -> Path:
-    """Return the directory asked for, or the game's and preset's: a free one, or with --resume the newest."""
-    if options.out is not None:
-        return options.out
-    name = f"dqn-{options.config.game}-{options.preset}"
-    candidates = [RUNS / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000)))]
-    used = [directory for directory in candidates if directory.exists()]
-    if options.resume:
-        return used[-1] if used else candidates[0]
-    return next(directory for directory in candidates if not directory.exists())
+    return learner_command.parse(Options, arguments, PRESETS, "train.py dqn")
 
 
 def train(options: Options, console: Console) -> None:
@@ -123,7 +97,7 @@ def train(options: Options, console: Console) -> None:
     check(options.config)
     config = dataclasses.replace(options.config, game=find_game(options.config.game))
     options = dataclasses.replace(options, config=config)
-    directory = run_directory(options)
+    directory = run_directory(options, f"dqn-{config.game}-{options.preset}")
 
     def notice(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -155,7 +129,7 @@ def train(options: Options, console: Console) -> None:
         report(directory, config, device, console)
         watch = ["python", "play.py", "atari", "--game", config.game, "--bot", str(best_network(directory))]
         notice(f"watch it:    {shlex.join(watch)}")
-        notice(f"train on:    {resume_command(options, directory, config.steps * 2)}")
+        notice(f"train on:    {resume_command(options, directory, steps=config.steps * 2)}")
 
 
 def processes(asked: int, num_envs: int) -> int:
@@ -314,23 +288,6 @@ def best_network(directory: Path) -> Path:
     return best if best.exists() else directory / MODEL_FILE
 
 
-def resume_command(options: Options, directory: Path, steps: int | None = None) -> str:
-    """Return the command line that goes on with a run."""
-    config = options.config if steps is None else dataclasses.replace(options.config, steps=steps)
-    words = ["python", "train.py", "dqn", "--preset", options.preset]
-    words += option_words(config, PRESETS[options.preset])
-    return shlex.join([*words, "--out", str(directory), "--resume"])
-
-
-def option_words(config: DqnConfig | RegulariserConfig, default: DqnConfig | RegulariserConfig) -> list[str]:
-    """Return the options that turn one configuration into another."""
-    words: list[str] = []
-    for field in dataclasses.fields(config):
-        value, known = getattr(config, field.name), getattr(default, field.name)
-        if isinstance(value, RegulariserConfig) and isinstance(known, RegulariserConfig):
-            words += option_words(value, known)
-        elif isinstance(value, bool) and value != known:
-            words.append(f"--{'' if value else 'no-'}{option(field.name)}")
-        elif value != known:
-            words += [f"--{option(field.name)}", str(value)]
-    return words
+def resume_command(options: Options, directory: Path, **changes: int) -> str:
+    """Return the command line that goes on with a run, some options changed."""
+    return learner_command.resume_command("dqn", options, PRESETS[options.preset], directory, **changes)

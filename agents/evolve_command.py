@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import shlex
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ from agents.evolve import (
 from agents.learner_command import MODEL_FILE, run_directory
 from agents.run import Run, StopSignal
 from games.checkers import CHECKERS
-from games.compiled import NDArray, announce_compilation
+from games.compiled import NDArray
 from games.openings import MAX_PLIES
 
 REPORT_FILE = "report.json"
@@ -91,14 +90,7 @@ class Options:
 def main(arguments: list[str]) -> int:
     """Train as the command line says; return the exit status."""
     options = parse(arguments)
-    console = Console(stderr=True)
-    announce_compilation()
-    try:
-        train(options, console)
-    except ValueError as error:  # RunError and the other doors' errors: one line each
-        print(f"train.py evolve: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return learner_command.run("train.py evolve", lambda: train(options, Console(stderr=True)))
 
 
 def parse(arguments: list[str]) -> Options:

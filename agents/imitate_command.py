@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -66,20 +65,16 @@ class Options:
 def main(arguments: list[str]) -> int:
     """Train as the command line says; return the exit status."""
     options = parse(arguments)
-    from rich.console import Console
 
-    from games.compiled import announce_compilation
+    def start() -> None:
+        from rich.console import Console
 
-    announce_compilation()
-    try:
         check(options)
         from agents import imitate_run  # with torch: --help and a misspelt option need not wait for it
 
         imitate_run.train_from(options, Console(stderr=True))
-    except ValueError as error:  # ImitateError and the other doors' errors: one line each
-        print(f"train.py imitate: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return learner_command.run("train.py imitate", start)
 
 
 def parse(arguments: list[str]) -> Options:

@@ -68,7 +68,7 @@ def check_numbers(config: Config, least_zero: Collection[str]) -> None:
     for name, value in dataclasses.asdict(config).items():
         least = 0 if name in least_zero else 1
         if not (isinstance(value, int | float) and value >= least and math.isfinite(value)):
-            raise ValueError(f"--{name.replace('_', '-')} {value}: at least {least}")
+            raise ValueError(f"--{option_name(name)} {value}: at least {least}")
 
 
 def run_directory(options: LearnerOptions, name: str) -> Path:
@@ -94,7 +94,7 @@ def option_words(config: Config, default: Config) -> list[str]:
     words: list[str] = []
     for field in dataclasses.fields(config):
         value, known = getattr(config, field.name), getattr(default, field.name)
-        option = field.name.replace("_", "-")
+        option = option_name(field.name)
         if value == known:
             continue
         if dataclasses.is_dataclass(value):
@@ -106,3 +106,8 @@ def option_words(config: Config, default: Config) -> list[str]:
         else:
             words += [f"--{option}", str(value)]
     return words
+
+
+def option_name(field_name: str) -> str:
+    """Return a config field's name as the command line writes it: lambda_ is lambda."""
+    return field_name.rstrip("_").replace("_", "-")

@@ -233,11 +233,11 @@ def test_the_command_that_is_printed_goes_on_with_the_run(tmp_path: Path) -> Non
         ["--preset", "rainbow", "--no-noisy", "--v-min", "-3", "--l2", "0.1", "--lambda", "0.5", "--game", "breakout"]
     )
     directory = tmp_path / "my runs" / "first"
-    for steps in (None, 140):
-        words = shlex.split(dqn_command.resume_command(given, directory, steps))
+    for changes in ({}, {"steps": 140}):
+        words = shlex.split(dqn_command.resume_command(given, directory, **changes))
         again = dqn_command.parse(words[3:])
         assert again.out == directory and again.resume
-        assert again.config == replace(given.config, steps=steps or given.config.steps)
+        assert again.config == replace(given.config, **changes)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

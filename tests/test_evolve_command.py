@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shlex
 import signal
@@ -25,11 +24,12 @@ from agents.evolve import (
 )
 from agents.learner_command import run_directory
 from agents.run import Run
+from tests import killed_runs
+from tests.killed_runs import Moment
 
 ROOT = Path(__file__).resolve().parent.parent
 
 needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="whole games: numba is switched off")
-fork = multiprocessing.get_context("fork")
 
 TINY = [
     *["--preset", "paper", "--generations", "6", "--depth", "1", "--extension", "0", "--parents", "2"],
@@ -104,33 +104,9 @@ MOMENTS = {
 }
 
 
-def run_and_die(arguments: list[str], moment: tuple[Any, str, int, str] | None) -> None:
-    """Train in a forked child, which kills itself at a moment."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    if moment is not None:
-        owner, name, number, when = moment
-        real, calls = getattr(owner, name), 0
-
-        def striking(*positional: Any, **named: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == number and when == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = real(*positional, **named)
-            if calls == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        setattr(owner, name, striking)
-    sys.exit(evolve_command.main(arguments))
-
-
-def in_child(arguments: list[str], moment: tuple[Any, str, int, str] | None = None) -> int | None:
+def in_child(arguments: list[str], moment: Moment | None = None) -> int | None:
     """Return the exit status of a forked child that trains."""
-    child = fork.Process(target=run_and_die, args=(arguments, moment))
-    child.start()
-    child.join()
-    return child.exitcode
+    return killed_runs.in_child(evolve_command.main, arguments, moment)
 
 
 @needs_jit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import os
 import shlex
 import signal
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,10 +20,10 @@ from agents.learner_command import option_words
 from agents.run import Run
 from nets.model_file import read_header
 from nets.models import load_model
+from tests import killed_runs
 from tests.recorded_games import write_games
 
 ROOT = Path(__file__).resolve().parent.parent
-fork = multiprocessing.get_context("fork")
 
 TINY = [
     *["--game", "go-5x5", "--network", "resnet-1x8", "--positions", "192", "--minutes", "0", "--batch-size", "16"],
@@ -39,33 +37,9 @@ def games(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_games(tmp_path_factory.mktemp("games"), 40)
 
 
-def run_and_die(arguments: list[str], moment: tuple[str, int, str] | None) -> None:
-    """Train in a forked child, which kills itself at a call of one of Run's methods, before or after it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if moment is not None:
-        name, number, when = moment
-        real, calls = getattr(Run, name), 0
-
-        def striking(*positional: Any, **named: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == number and when == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = real(*positional, **named)
-            if calls == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        setattr(Run, name, striking)
-    sys.exit(imitate_command.main(arguments))
-
-
 def in_child(arguments: list[str], moment: tuple[str, int, str] | None = None) -> int | None:
-    child = fork.Process(target=run_and_die, args=(arguments, moment))
-    child.start()
-    child.join()
-    return child.exitcode
+    """Return the exit status of a forked child that trains, killed at a call of one of Run's methods."""
+    return killed_runs.in_child(imitate_command.main, arguments, None if moment is None else (Run, *moment))
 
 
 def outcome(directory: Path) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from agents.learner_command import option_name
 from nets.regulariser_config import RegulariserConfig
 
 
@@ -162,7 +163,7 @@ def check(config: DqnConfig) -> None:
         least, most = LEAST.get(entry.name, 0), MOST.get(entry.name, math.inf)
         if not (least <= value <= most and math.isfinite(value)):
             allowed = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
-            raise DqnConfigError(f"--{option(entry.name)} {value}: {allowed}")
+            raise DqnConfigError(f"--{option_name(entry.name)} {value}: {allowed}")
     if config.distribution == "categorical" and config.v_min >= config.v_max:
         raise DqnConfigError(f"--v-min {config.v_min:g}: below --v-max {config.v_max:g}")
     if config.random_shift >= 42:
@@ -179,7 +180,7 @@ def _check_without_replay(config: DqnConfig) -> None:
     for name, needed in changed.items():
         if getattr(config, name) != needed:
             raise DqnConfigError(
-                f"--{option(name)} {getattr(config, name)}: only with a replay memory (--replay STEPS)"
+                f"--{option_name(name)} {getattr(config, name)}: only with a replay memory (--replay STEPS)"
             )
     if config.batch_size > config.steps_a_rollout:
         raise DqnConfigError(
@@ -196,11 +197,6 @@ def _check_replay(config: DqnConfig) -> None:
         )
     if config.warmup < least:
         raise DqnConfigError(f"--warmup {config.warmup}: at least {least} steps, so that there is something to draw")
-
-
-def option(name: str) -> str:
-    """Return a field's name as the command line writes it."""
-    return name.rstrip("_").replace("_", "-")
 
 
 _FAST = DqnConfig()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class ReinforceConfig:
     """gradients longer than this are shortened to it"""
     batch_size: int = 512
     """positions whose gradients are computed together; the result hardly depends on it"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """of the convolutions in learning; auto: bfloat16 where the processor has instructions for it"""
     seed: int = 0
     """seed of all that is drawn"""
     checkpoint_period: int = 10
@@ -45,6 +48,8 @@ class ValueConfig:
     """of AdamW at the start; falls to 0 along a half cosine"""
     weight_decay: float = 1e-3
     """of AdamW"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """of the convolutions in learning; auto: bfloat16 where the processor has instructions for it"""
     seed: int = 0
     """seed of all that is drawn"""
     checkpoint_period: int = 20

@@ -15,7 +15,7 @@ class MoveAnalysis:
     action: int
     visits: int  # simulations or nodes spent below it
     prior: float  # probability before the search, 0.0 where there is none
-    value: float  # expected return for player 0, -1.0 to 1.0
+    value: float | None  # expected return for player 0, -1.0 to 1.0; None where nobody judged it
     principal_variation: tuple[int, ...] = ()  # expected actions, this one first
 
 

@@ -58,8 +58,8 @@ class Options:
     resume: bool = False
     """go on with the run in --out (default: the newest); --steps may be larger"""
     processes: int = 0
-    """processes that run the games beside the learner, 0 for one, or more where there are more than two processors; the
-    result does not depend on it"""
+    """processes that run the games, 0 for one a processor, but for the learner's with --overlap; the result does not
+    depend on it"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where the network learns; auto takes a GPU where there is one"""
     tensorboard: bool = False
@@ -113,7 +113,7 @@ def train(options: Options, console: Console) -> None:
         tensorboard=options.tensorboard,
         notice=notice,
     ) as run:
-        envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(options.processes, config.num_envs))
+        envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(options.processes, config))
         games = evaluation_games(config, config.evaluation_episodes) if config.evaluation_period else None
         try:
             training = Training(config, envs, device)
@@ -132,11 +132,11 @@ def train(options: Options, console: Console) -> None:
         notice(f"train on:    {resume_command(options, directory, steps=config.steps * 2)}")
 
 
-def processes(asked: int, num_envs: int) -> int:
-    """Return how many processes run the games: all processors but the learner's where nothing is asked."""
+def processes(asked: int, config: DqnConfig) -> int:
+    """Return how many processes run the games: if nothing is asked, one a processor that does not learn meanwhile."""
     from agents.arena import available_processors
 
-    return min(num_envs, asked or max(1, available_processors() - 1))
+    return min(config.num_envs, asked or max(1, available_processors() - config.overlap))
 
 
 def evaluation_games(config: DqnConfig, number: int) -> AtariEnvs:

@@ -23,9 +23,12 @@ from torch import Tensor, nn
 from agents.imitate_config import ImitateConfig, ImitateError
 from agents.imitate_data import Samples, SampleStream
 from games.compiled import NDArray
+from nets.heads import ValueHeadSpec
 from nets.losses import softmax_cross_entropy
 from nets.models import PolicyValueNet, PolicyValueOutput, logits_of_mover
+from nets.precision import computing_in
 from nets.regularisers import constrain_norms, penalty
+from nets.training import keep_layout, prepare_training
 
 NO_MOVE = -100  # in place of an action that a network has no output for: cross-entropy ignores it
 CHECK_PERIOD = 50  # steps between looks at the loss for NaN
@@ -71,10 +74,10 @@ class Learner:
     def __init__(self, config: ImitateConfig, model: PolicyValueNet, device: torch.device) -> None:
         self.config = config
         self.device = device
-        self.model: PolicyValueNet = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model
+        self.precision = prepare_training(model, config.precision, device)
         self.average = copy.deepcopy(self.model).requires_grad_(False) if config.average else None
         self.optimiser = make_optimiser(config, self.model)
-        self.precision = resolve_precision(config.precision, device)
         self.steps = 0
         self.seconds = 0.0  # of training, in all processes together
         # Of the loss, the hits, the positions counted and the value error, since `forget_sums`.
@@ -93,8 +96,7 @@ class Learner:
     def outputs(self, model: PolicyValueNet, planes: Tensor) -> PolicyValueOutput:
         """Run a network at the run's precision."""
         planes = planes.float().contiguous(memory_format=torch.channels_last)
-        reduced = self.precision == torch.bfloat16
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced):
+        with computing_in(self.precision, self.device):
             output: PolicyValueOutput = model(planes)
         return output
 
@@ -180,10 +182,7 @@ class Learner:
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
-        for parameter, values in self.optimiser.state.items():
-            for key, value in values.items():
-                if value.shape == parameter.shape:  # in the memory order of the weights, as it was made
-                    values[key] = torch.empty_like(parameter).copy_(value)
+        keep_layout(self.optimiser)
         self.sums.copy_(torch.from_numpy(arrays["sums"]))
         self.steps, self.seconds = int(arrays["clock"][0]), float(arrays["clock"][1])
 
@@ -199,17 +198,6 @@ def make_optimiser(config: ImitateConfig, model: nn.Module) -> torch.optim.Optim
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))
-
-
-def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Return the type that convolutions compute in."""
-    if precision != "auto":
-        return torch.bfloat16 if precision == "bfloat16" else torch.float32
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.bfloat16 if fast else torch.float32
 
 
 # --- the loop ---------------------------------------------------------------------------------------------------------
@@ -244,13 +232,17 @@ def train(config: ImitateConfig, learner: Learner, stream: SampleStream, num_thr
         yield spent
 
 
-def adapted(model: PolicyValueNet, planes_shape: tuple[int, int, int]) -> PolicyValueNet:
-    """Return a fully convolutional network with its weights, made for another board; ImitateError where it is none."""
+def adapted(model: PolicyValueNet, planes_shape: tuple[int, int, int], with_value: bool = False) -> PolicyValueNet:
+    """Return a network with a model's weights, made for a board and, where it has none, with a new value head.
+
+    Raises ImitateError where the model is not fully convolutional and the board is another, or the planes are.
+    """
     spec = model.spec
-    if tuple(spec.input_shape) == planes_shape:
-        return model
-    if not model.any_size or spec.input_shape[0] != planes_shape[0]:
+    if tuple(spec.input_shape) != planes_shape and not (model.any_size and spec.input_shape[0] == planes_shape[0]):
         raise ImitateError(f"a network for planes {spec.input_shape} cannot go on with planes {planes_shape}")
-    new = dataclasses.replace(spec, input_shape=planes_shape).build()
-    new.load_state_dict(model.state_dict())
+    value = spec.value or (ValueHeadSpec() if with_value else None)
+    if tuple(spec.input_shape) == planes_shape and value == spec.value:
+        return model
+    new = dataclasses.replace(spec, input_shape=planes_shape, value=value).build()
+    new.load_state_dict({**new.state_dict(), **model.state_dict()})
     return new

@@ -156,10 +156,11 @@ def choose_device(name: str) -> torch.device:
 def first_model(options: Options, material: Material) -> PolicyValueNet:
     """Return the network that training begins with."""
     planes_shape = material.training.planes_shape
-    if options.init is not None:
-        return adapted(load_initial(options.init, material.game)[0], planes_shape)
-    network = options.config.network
     torch.manual_seed(options.config.seed)
+    if options.init is not None:
+        initial = load_initial(options.init, material.game)[0]
+        return adapted(initial, planes_shape, with_value=options.config.value_weight > 0)
+    network = options.config.network
     # Go's networks have an action a point, on boards of any size where the architecture allows.
     spec = preset(network, planes_shape, None if material.game.family == "go" else material.game.num_actions)
     if not isinstance(spec, PolicyValueSpec):

@@ -27,6 +27,7 @@ from games.compiled import NDArray
 from games.rules import Game, States
 from nets.losses import masked_logits
 from nets.models import PolicyValueNet
+from nets.precision import computing_in
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,13 @@ def policy_gradient_loss(logits: Tensor, allowed: Tensor, actions: Tensor, retur
     return -returns * log_probabilities.gather(1, actions[:, None])[:, 0]
 
 
-def learn(model: PolicyValueNet, optimiser: torch.optim.Optimizer, config: ReinforceConfig, seen: Experience) -> float:
+def learn(
+    model: PolicyValueNet,
+    optimiser: torch.optim.Optimizer,
+    config: ReinforceConfig,
+    seen: Experience,
+    dtype: torch.dtype = torch.float32,
+) -> float:
     """Take one step along the policy gradient of an iteration; return the gradient's length before it was shortened.
 
     The model stays in evaluation mode: its norms do as they did in play.
@@ -84,7 +91,9 @@ def learn(model: PolicyValueNet, optimiser: torch.optim.Optimizer, config: Reinf
     count = len(seen.actions)
     for first in range(0, count, config.batch_size):
         part = slice(first, first + config.batch_size)
-        logits = model(torch.from_numpy(seen.planes[part])).policy
+        planes = torch.from_numpy(seen.planes[part]).contiguous(memory_format=torch.channels_last)
+        with computing_in(dtype, planes.device):
+            logits = model(planes).policy.float()
         allowed, actions, returns = (
             torch.from_numpy(array[part]) for array in (seen.allowed, seen.actions, seen.returns)
         )

@@ -32,6 +32,7 @@ from games.compiled import NDArray
 from games.rules import Game, States
 from nets.inference import make_inference
 from nets.models import PolicyValueNet, load_model, save_model
+from nets.training import prepare_training
 
 REPORT_FILE = "report.json"
 REPORT_GAMES = 400
@@ -104,6 +105,7 @@ class Reinforcement:
         self.run, self.config, self.game, self.first, self.saved = run, config, game, first, saved
         self.threads = threads
         self.model = first.model.eval()
+        self.precision = prepare_training(self.model, config.precision, torch.device("cpu"))
         self.playing = evaluator_of(self.model, first.features, game, threads)
         self.optimiser = torch.optim.SGD(self.model.parameters(), lr=config.learning_rate)
         encode, self.num_planes = encoder_of(game, first.features)
@@ -125,14 +127,15 @@ class Reinforcement:
                 self.playing.refresh(self.model)
                 opponent = self.policy_of(opponent_of(config, iteration))
                 seen = play_iteration(config, iteration, self.game, self.encode, self.playing, opponent)
-                gradient = learn(self.model, self.optimiser, config, seen)
+                gradient = learn(self.model, self.optimiser, config, seen, self.precision)
                 done = iteration + 1
                 self.run.log(done, score=seen.score, actions=seen.num_actions, gradient=gradient)
                 speed = config.games / (time.perf_counter() - begun)
                 self.run.log_timing(done, games_per_second=speed)
                 bar.show(done, f"{seen.score:.0%} of the points  {seen.num_actions:.0f} actions  {speed:.1f} games/s")
                 if stop.requested or done % config.checkpoint_period == 0 or done == config.iterations:
-                    arrays = {name: tensor.numpy() for name, tensor in self.model.state_dict().items()}
+                    weights = self.model.state_dict()
+                    arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
                     self.run.save_checkpoint(done, arrays, {})
                     self.save(self.run.directory / MODEL_FILE)
                 if stop.requested and done < config.iterations:

@@ -111,7 +111,7 @@ def settled(game: Game, state: State, analysis: Analysis) -> Analysis:
 class PolicyPlayer:
     """Plays what a network's policy says: the likeliest legal action, or drawn at a temperature."""
 
-    def __init__(self, name: str, game: Game, network: LeafEvaluator, temperature: float, seed: int) -> None:
+    def __init__(self, name: str, game: Game, network: NetworkEvaluator, temperature: float, seed: int) -> None:
         self.name = name
         self._game = game
         self._network = network
@@ -133,12 +133,10 @@ class PolicyPlayer:
         if self._temperature > GREEDY:
             drawn = softmax(logits[order].astype(np.float64) / self._temperature)
             chosen = int(self._generator.choice(len(order), p=drawn))
-        black_value = float(value) * (1 - 2 * to_play(state))
+        black_value = float(value) * (1 - 2 * to_play(state)) if self._network.has_value else None
         moves = [MoveAnalysis(int(a), 0, float(p), black_value) for a, p in zip(order, priors, strict=True)]
         action = int(order[chosen])
-        analysis = Analysis(
-            action, black_value, (action,), depth=1, nodes=1, seconds=seconds, moves=tuple(moves)
-        )  # a network without a value head says 0
+        analysis = Analysis(action, black_value, (action,), depth=1, nodes=1, seconds=seconds, moves=tuple(moves))
         return settled(self._game, state, analysis)
 
     def new_game(self) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from agents.alphago_config import ValueConfig
@@ -25,6 +26,7 @@ from games.rules import Game, States
 from nets.heads import ValueHeadSpec
 from nets.losses import euclidean
 from nets.models import PolicyValueNet, PolicyValueSpec
+from nets.precision import computing_in
 
 IMITATING, ANY, IMPROVED = range(3)  # whose turn it is in a value game
 
@@ -76,6 +78,10 @@ def value_network(policy: PolicyValueNet) -> PolicyValueNet:
     return model
 
 
-def squared_error(model: PolicyValueNet, planes: Tensor, outcomes: Tensor) -> Tensor:
-    """Return (z - v(s))^2 of each position, [n], as the paper reports it."""
-    return 2 * euclidean(model(planes).value, outcomes)
+def squared_error(
+    model: PolicyValueNet, planes: Tensor, outcomes: Tensor, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Return (z - v(s))^2 of each position, [n], as the paper reports it; convolutions compute in `dtype`."""
+    with computing_in(dtype, planes.device):
+        values = model(planes.contiguous(memory_format=torch.channels_last)).value
+    return 2 * euclidean(values.float(), outcomes)

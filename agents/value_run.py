@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from agents import learner_command
 from agents.alphago_config import VALUE_PRESETS, ValueConfig
@@ -26,12 +27,13 @@ from agents.value_command import ValueOptions
 from agents.value_learning import play_value_games, squared_error, value_network
 from games.catalogue import find_game
 from games.compiled import NDArray
-from games.record_batches import PositionReader
+from games.record_batches import Batch, PositionReader
 from games.record_formats import GameRecord
 from games.records import Positions, pack
 from games.rules import Game
 from games.sgf import SgfGame, SgfStart, write_game
 from nets.models import save_model
+from nets.training import keep_layout, prepare_training
 
 REPORT_FILE = "report.json"
 STEPS_PERIOD = 100  # learning steps between lines of metrics
@@ -89,6 +91,7 @@ class ValueLearner:
         self.evaluators = [evaluator_of(policy.model, policy.features, game, threads) for policy in policies]
         torch.manual_seed(config.seed)
         self.model = value_network(policies[1].model)
+        self.precision = prepare_training(self.model, config.precision, torch.device("cpu"))
         decay = config.weight_decay
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=decay)
         self.rounds = math.ceil(config.games / config.games_at_once)
@@ -139,8 +142,7 @@ class ValueLearner:
                 for group in self.optimiser.param_groups:
                     group["lr"] = config.learning_rate * (0.5 + 0.5 * math.cos(math.pi * step / steps))
                 self.model.train()
-                planes, outcomes = torch.from_numpy(batch.planes), torch.from_numpy(batch.outcomes)
-                loss = squared_error(self.model, planes, outcomes).mean()
+                loss = self._errors(batch).mean()
                 self.optimiser.zero_grad()
                 loss.backward()
                 self.optimiser.step()
@@ -167,9 +169,13 @@ class ValueLearner:
         with torch.inference_mode():
             for first in range(0, len(apart), 256):
                 batch = reader.read(apart[first : first + 256])
-                planes, outcomes = torch.from_numpy(batch.planes), torch.from_numpy(batch.outcomes)
-                errors.append(squared_error(self.model, planes, outcomes).numpy())
+                errors.append(self._errors(batch).numpy())
         return float(np.concatenate(errors).mean())
+
+    def _errors(self, batch: Batch) -> Tensor:
+        """Return the squared error of each position, [n]."""
+        planes, outcomes = torch.from_numpy(batch.planes), torch.from_numpy(batch.outcomes)
+        return squared_error(self.model, planes, outcomes, self.precision)
 
     def _draw(self, numbers: NDArray, step: int, num_symmetries: int) -> tuple[NDArray, NDArray]:
         """Return a batch's position numbers, each epoch in an order of its own, and a symmetry for each."""
@@ -213,7 +219,7 @@ class ValueLearner:
         arrays |= {f"model.{name}": tensor.numpy() for name, tensor in self.model.state_dict().items()}
         for number, state in self.optimiser.state_dict()["state"].items():
             arrays |= {f"optimiser.{number}.{name}": value.numpy() for name, value in state.items()}
-        return arrays
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     def _set_arrays(self, arrays: dict[str, NDArray]) -> None:
         self.actions = np.split(arrays["actions"], np.cumsum(arrays["lengths"])[:-1]) if arrays["lengths"].size else []
@@ -226,6 +232,7 @@ class ValueLearner:
                 _, number, key = name.split(".")
                 state.setdefault(int(number), {})[key] = torch.from_numpy(array)
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        keep_layout(self.optimiser)
 
     def save(self, path: Path) -> None:
         """Write the network as a model file."""

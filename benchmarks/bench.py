@@ -389,7 +389,36 @@ class Frames:
         return Report(document, frames.tables(document))
 
 
-Subject = Perft | Playouts | AlphaBeta | Search | Evaluate | Inference | Evolve | Endgame | Curve | Accuracy | Frames
+@dataclass(frozen=True)
+class Scores:
+    """Tell how soon Atari trainings reached which scores: of runs that were trained, and of a peer trained now.
+
+    The scores asked for are those of the 2015 paper: a tenth and half of the way from random play to a human, the
+    human's, and DQN's. Minutes are by the clock: compare runs of one machine that did nothing else.
+    """
+
+    runs: Annotated[tuple[Path, ...], arg(metavar="RUN ...", help_behavior_hint=""), Positional]
+    """directories of train.py dqn, all of one game"""
+    peer_seconds: Annotated[float, arg(metavar="S")] = 0.0
+    """also train the DQN of Stable-Baselines3 for so long"""
+    png: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """also draw the curves (needs the extra [plots])"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import scores
+
+        document = scores.measure(list(self.runs), self.peer_seconds)
+        if self.png is not None:
+            scores.draw(document, self.png)
+        return Report(document, scores.tables(document))
+
+
+Subject = (
+    Perft | Playouts | AlphaBeta | Search | Evaluate | Inference | Evolve | Endgame | Curve | Accuracy | Frames | Scores
+)
 SUBJECTS: dict[str, Callable[..., Subject]] = {
     "perft": Perft,
     "playouts": Playouts,
@@ -402,6 +431,7 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "curve": Curve,
     "accuracy": Accuracy,
     "frames": Frames,
+    "scores": Scores,
 }
 
 

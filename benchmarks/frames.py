@@ -133,7 +133,7 @@ def training(game: str, preset: str, seconds: float) -> Document:
 @contextmanager
 def parts(config: DqnConfig) -> Iterator[Training]:
     """Yield a training as `train.py dqn` makes it."""
-    envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(0, config.num_envs))
+    envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(0, config))
     try:
         yield Training(config, envs, torch.device("cpu"))
     finally:

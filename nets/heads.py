@@ -235,7 +235,7 @@ class ValueHeadSpec(Spec):
     """The expected outcome for the mover, in (-1, 1).
 
     1x1 convolution, norm, ReLU, then pooled over the board so that any size will do (Wu 2019), or flattened
-    as in AlphaGo Zero; one hidden layer; tanh. Features that are no map go straight to the hidden layer.
+    as in AlphaGo Zero; one hidden layer, normalised; tanh. Features that are no map go straight to the hidden layer.
     """
 
     kind: ClassVar[str] = "value_head"
@@ -289,9 +289,14 @@ class Scale(nn.Module):
 
 
 def _scalar(shape: Shape, channels: int, hidden: int, pooled: bool) -> nn.Sequential:
-    """Return a module that maps a batch of trunk outputs to [B, 1]."""
+    """Return a module that maps a batch of trunk outputs to [B, 1].
+
+    The hidden layer is normalised: pooled features are large, and a few steps of an optimiser could otherwise push
+    every unit below 0, where a ReLU lets no gradient back.
+    """
+    rest = (nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, 1))
     if len(shape) == 1:
-        return nn.Sequential(nn.Linear(shape[0], hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        return nn.Sequential(nn.Linear(shape[0], hidden), *rest)
     in_channels, height, width = map_shape(shape)
     num_features = 3 * channels if pooled else channels * height * width
     return nn.Sequential(
@@ -300,8 +305,7 @@ def _scalar(shape: Shape, channels: int, hidden: int, pooled: bool) -> nn.Sequen
         nn.ReLU(),
         BoardPool2d() if pooled else nn.Flatten(),
         nn.Linear(num_features, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, 1),
+        *rest,
     )
 
 

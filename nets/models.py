@@ -20,6 +20,7 @@ from nets.blocks import Block, Linear, Shape, Tanh, Windows
 from nets.cnn import Trunk
 from nets.heads import OwnershipHeadSpec, PolicySpec, QHeadSpec, ScoreHeadSpec, ValueHeadSpec
 from nets.model_file import Header, ModelFileError, model_header, read_model_file, write_model_file
+from nets.precision import computing_in
 from nets.spec import Count, Spec, SpecError, fit, to_json
 
 HeadT = TypeVar("HeadT", bound=nn.Module, covariant=True)
@@ -49,10 +50,14 @@ class QNetwork(nn.Module):
         self.spec = spec
         self.trunk = Trunk(spec.trunk, spec.input_shape)
         self.head = _build_head(spec.head, self.trunk.output_shape)
+        self.trunk_dtype = torch.float32  # what the trunk computes in; the head, whose values are fine, never in less
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map frames [B, C, H, W], bytes or floats, to the head's output, [B, A] or [B, A, N]."""
-        out: Tensor = self.head(self.trunk(_as_float(frames) * self.spec.input_scale))
+        scaled = _as_float(frames) * self.spec.input_scale
+        with computing_in(self.trunk_dtype, frames.device):
+            features = self.trunk(scaled)
+        out: Tensor = self.head(features.float())
         return out
 
     def q_values(self, frames: Tensor) -> Tensor:

@@ -23,7 +23,17 @@ from nets.layers import NoisyLinear
 from nets.regulariser_config import RegulariserConfig
 
 CPU = torch.device("cpu")
-FAST = replace(PRESETS["fast"], num_envs=2, rollout=8, batch_size=8, epochs=1, steps=128, epsilon_steps=64)
+FAST = replace(
+    PRESETS["fast"],
+    num_envs=2,
+    rollout=8,
+    batch_size=8,
+    epochs=1,
+    steps=128,
+    epsilon_steps=64,
+    precision="float32",
+    shards=1,
+)
 REPLAY = replace(
     PRESETS["dqn-2015"],
     network="small",
@@ -41,6 +51,8 @@ RAINBOW = replace(
 )
 COMPOSITIONS = {
     "fast": FAST,
+    "fast as it is": replace(FAST, precision="auto", shards=2),
+    "fast, overlapping": replace(FAST, overlap=True),
     "fast with shifts and penalties": replace(
         FAST, random_shift=4, shards=2, regularisers=RegulariserConfig(l1=1e-6, l2=1e-5, max_norm=2.0)
     ),

@@ -18,7 +18,6 @@ from agents.imitate import (
     mover_logits,
     policy_terms,
     rate_factor,
-    resolve_precision,
     train,
     value_terms,
 )
@@ -301,9 +300,3 @@ def test_published_networks_learn_from_their_own_planes(split: Split, name: str)
         learner.step(batch, factor)
         losses.append(learner.means()["loss"])
     assert losses[1] < losses[0]
-
-
-@pytest.mark.parametrize("asked", ["float32", "bfloat16"])
-def test_precision_is_what_is_asked_for(asked: str) -> None:
-    assert resolve_precision(asked, CPU) == getattr(torch, asked)
-    assert resolve_precision("auto", CPU) in (torch.float32, torch.bfloat16)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,10 @@ class Actor:
         self._noise = torch.Generator().manual_seed(config.seed)
         noise_from(self.network, self._noise)
         self._rng = np.random.default_rng((config.seed, 1))
+        # Noise is drawn once for all games, and beside a learner there is no processor to spare.
+        num_parts = 1 if config.noisy or config.overlap else min(config.shards, config.num_envs)
+        self._parts = np.array_split(np.arange(config.num_envs), num_parts)
+        self._threads = ThreadPoolExecutor(num_parts, "acting")
         self._frames: NDArray[np.uint8] | None = None  # the stacks that come next, [E, 4, 84, 84]
         self._first = np.ones(config.num_envs, np.bool_)
         self.steps = 0  # taken so far, over all environments
@@ -93,7 +98,10 @@ class Actor:
         """Return Q-values [E, A]; zeros in the warm-up, when nobody asks."""
         if self.steps < self.config.warmup:
             return np.zeros((len(frames), self.envs.num_actions), np.float32)
-        return q_values(self.network, frames, self.device)
+        if len(self._parts) == 1:
+            return q_values(self.network, frames, self.device)
+        asked = self._threads.map(lambda part: q_values(self.network, frames[part], self.device), self._parts)
+        return np.concatenate(list(asked))
 
     def _choose(self, q: NDArray[np.float32], epsilon: float) -> NDArray[np.int64]:
         """Return the best action of each environment or, with probability epsilon, any (epsilon-greedy)."""

@@ -118,8 +118,13 @@ class DqnConfig:
     """steps between two lines of metrics"""
     checkpoint_period: int = 250_000
     """steps between two checkpoints"""
-    shards: int = 1
-    """parts of a minibatch that are learnt at the same time, each in a thread of its own"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """of the convolutions; auto: bfloat16 where the processor or the GPU has instructions for it"""
+    overlap: bool = False
+    """play the next rollout while the learner learns from those before, with weights that are one round older"""
+    shards: int = 2
+    """parts of a minibatch that are learnt at the same time, each in a thread of its own; without overlap the games are
+    acted in so, too"""
 
     @property
     def learns_on_policy(self) -> bool:
@@ -226,7 +231,8 @@ _DQN_2015 = DqnConfig(
     epsilon_steps=1_000_000,
     evaluation_epsilon=0.05,
     checkpoint_period=500_000,
-    shards=2,
+    precision="float32",
+    overlap=True,
 )
 
 # Mnih et al. 2013: 10 million frames, the smaller network, no target network; what it leaves open is as in 2015.

@@ -23,7 +23,9 @@ from agents.dqn.replay import Arrays, Samples
 from nets.augment import random_shift
 from nets.layers import noise_from
 from nets.models import QNetwork, QNetworkSpec
+from nets.precision import resolve_precision
 from nets.regularisers import constrain_norms, penalty
+from nets.training import keep_layout
 
 
 class DivergedError(ValueError):
@@ -72,6 +74,7 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network = spec.build()
+        network.trunk_dtype = resolve_precision(config.precision, device)
         self.network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.target = copy.deepcopy(self.network) if config.target_period else None
         self.parameters = list(self.network.parameters())
@@ -164,11 +167,12 @@ class Learner:
         if self.target is not None:
             self.target.load_state_dict(_under("target.", tensors))
         state = self.optimiser.state_dict()
-        for index, parameter in enumerate(self.parameters):
+        for index in range(len(self.parameters)):
             saved = _under(f"optimiser.{index}.", tensors)
             if saved:  # none before the first update
-                state["state"][index] = {name: _laid_out(tensor, parameter) for name, tensor in saved.items()}
+                state["state"][index] = saved
         self.optimiser.load_state_dict(state)
+        keep_layout(self.optimiser)  # the fused optimiser takes it for granted
         for index, generator in enumerate(self._generators):
             generator.set_state(tensors[f"generator.{index}"])
         self.num_updates = int(arrays["num_updates"])
@@ -246,11 +250,6 @@ def _sharing(network: QNetwork) -> QNetwork:
         for name, parameter in original.named_parameters(recurse=False):
             setattr(module, name, parameter)
     return replica
-
-
-def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
-    """Return a tensor laid out in memory as a parameter of its shape is: the fused optimiser takes that for granted."""
-    return torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

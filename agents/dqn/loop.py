@@ -1,8 +1,10 @@
-"""The loop of Q-learning: act and learn at the same time, on every composition that a configuration names.
+"""The loop of Q-learning: act and learn, in turn or at the same time, on every composition that a configuration names.
 
-A round plays one rollout with the weights that the round before ended with, in a thread of its own and in the processes
-of the games, while the learner learns from what was there when the round began. What either reads the other does not
-write until both are done, so the result does not depend on which is faster.
+A round plays one rollout with the weights that the round before ended with, and learns. In turn, it learns from that
+rollout too, and each has all processors; a run without replay needs this, since it learns from nothing else. With
+`overlap` the games are played in a thread of their own, and in their processes, while the learner learns from what was
+there when the round began: what either reads the other does not write until both are done, so the result does not
+depend on which is faster.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from agents.dqn.actor import Actor
+from agents.dqn.actor import Actor, Played
 from agents.dqn.config import DqnConfig
 from agents.dqn.learner import Learner, Learnt
 from agents.dqn.networks import q_network_spec
@@ -48,16 +50,28 @@ class Training:
         config, actor = self.config, self.actor
         while actor.steps < config.steps:
             steps = actor.steps
-            playing = self._acting.submit(actor.play, config.rollout, lambda taken: epsilon_at(config, taken))
-            learnt = self._learn(steps / config.steps) if steps > config.warmup else []
-            played = playing.result()
-            self.source.append(played.rollout)
+            if config.overlap:
+                playing = self._acting.submit(self._play)
+                learnt = self._learn(steps)
+                played = playing.result()
+                self.source.append(played.rollout)
+            else:
+                played = self._play()
+                self.source.append(played.rollout)
+                learnt = self._learn(actor.steps)
             actor.load(self.learner.network)
             yield Round(actor.steps, epsilon_at(config, steps), played.results, learnt)
 
-    def _learn(self, progress: float) -> list[Learnt]:
-        """Learn from what was played in the rounds before; `progress` 0 to 1 of the training's steps."""
-        learnt = []
+    def _play(self) -> Played:
+        """Play one rollout."""
+        return self.actor.play(self.config.rollout, lambda taken: epsilon_at(self.config, taken))
+
+    def _learn(self, steps: int) -> list[Learnt]:
+        """Learn from what was played in the first steps of the training; nothing in the warm-up."""
+        learnt: list[Learnt] = []
+        if steps <= self.config.warmup:
+            return learnt
+        progress = steps / self.config.steps
         for samples in self.source.minibatches(progress):
             rate = learning_rate_at(self.config, self.learner.num_updates, progress)
             found = self.learner.learn(samples, rate)

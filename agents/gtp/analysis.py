@@ -144,8 +144,7 @@ class Reporter:
         request = self._request
         moves = list(analysis.moves)
         if not moves and analysis.action != RESIGN:  # a player that gives its choice and nothing else
-            value = 0.0 if analysis.value is None else analysis.value
-            moves = [MoveAnalysis(analysis.action, 1, 1.0, value, analysis.principal_variation)]
+            moves = [MoveAnalysis(analysis.action, 1, 1.0, analysis.value, analysis.principal_variation)]
         moves = [move for move in moves if move.action not in request.avoided]
         if request.allowed is not None:
             moves = [move for move in moves if move.action in request.allowed]
@@ -158,7 +157,9 @@ class Reporter:
         if not line:
             line = analysis.principal_variation if move.action == analysis.action else ()
         names = [vertex(self._session, action) for action in line or (move.action,)]
-        rate = winrate_for(self._request.colour, move.value)
+        # Clients want a number for every move: one that nobody judged is worth what its position is.
+        value = analysis.value if move.value is None else move.value
+        rate = winrate_for(self._request.colour, value or 0.0)
         bound = max(0.0, rate - Z * math.sqrt(rate * (1 - rate) / move.visits)) if move.visits else 0.0
         fields = {
             "move": names[0],

@@ -44,7 +44,8 @@ def visits(session: Session, arguments: Arguments) -> str:
 def values(session: Session, arguments: Arguments) -> str:
     """Colour the moves that were tried by the mover's chance to win after them."""
     colour = int(session.state.to_move)
-    rates = {move.action: winrate_for(colour, move.value) for move in analyse(session).moves if move.visits}
+    tried = {move.action: move.value for move in analyse(session).moves if move.visits}
+    rates = {action: winrate_for(colour, value) for action, value in tried.items() if value is not None}
     return heat(session, rates, "winrate")
 
 

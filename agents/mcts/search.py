@@ -303,7 +303,7 @@ class TreeSearch:
                 action=int(root.actions[i]),
                 visits=int(root.visits[i]),
                 prior=float(root.priors[i]),
-                value=root.sign * float(root.values[i]),
+                value=root.sign * float(root.values[i]) if root.visits[i] else None,
                 principal_variation=self.principal_variation(t, int(root.actions[i])) if root.visits[i] else (),
             )
             for i in np.lexsort((-root.priors, -root.visits))

@@ -1,0 +1,168 @@
+"""Scores of Atari trainings over time: of runs of `train.py dqn`, and of Stable-Baselines3's DQN trained beside them.
+
+A score is the mean of the last 100 games of training, exploration included; seconds are by the clock.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from agents.atari_scores import SCORES_2015
+from benchmarks.frames import title_of
+from benchmarks.peers import PeerMissingError, installed
+from benchmarks.timing import BenchError, Document, installed_version
+
+SHARES = (0.1, 0.5, 1.0)  # of the way from random play to the human player: scores whose times are told
+PEER = "stable-baselines3"
+POINT_SECONDS = 10.0  # between two points of the peer's curve
+
+Points = list[dict[str, float]]  # step, seconds, score
+
+
+def measure(runs: list[Path], peer_seconds: float) -> Document:
+    """Return the curves of runs of one game; with `peer_seconds` above 0 the peer then trains for so long, too."""
+    if peer_seconds < 0:
+        raise BenchError(f"--peer-seconds {peer_seconds:g} is below 0")
+    curves = [curve(run) for run in runs]
+    games = {str(made["game"]) for made in curves}
+    if len(games) > 1:
+        raise BenchError(f"the runs are of different games: {', '.join(sorted(games))}")
+    game = games.pop()
+    if peer_seconds:
+        curves.append({"name": PEER, "game": game, **peer(game, peer_seconds)})
+    levels = levels_of(game)
+    for made in curves:
+        made["reached"] = {level: reached(made.get("points", []), level) for level in levels}
+    return {"game": game, "levels": levels, "curves": curves}
+
+
+def curve(run: Path) -> Document:
+    """Return one run's curve; BenchError where the directory holds no run of Q-learning."""
+    try:
+        config = json.loads((run / "config.json").read_text())
+        metrics, timing = (
+            {line["step"]: line for line in map(json.loads, (run / name).read_text().splitlines())}
+            for name in ("metrics.jsonl", "timing.jsonl")
+        )
+        if config.get("learner") != "dqn":
+            raise BenchError(f"{run}: a run of train.py {config.get('learner')}; name runs of train.py dqn")
+    except FileNotFoundError as error:
+        raise BenchError(
+            f"{run}: no {Path(error.filename).name}; name the directory of a run of train.py dqn"
+        ) from None
+    seconds = dict(zip(timing, accumulate(line["seconds"] for line in timing.values()), strict=True))
+    points = [
+        {"step": step, "seconds": seconds[step], "score": line["score"]}
+        for step, line in metrics.items()
+        if "score" in line and step in seconds
+    ]
+    return {"name": run.resolve().name, "game": config["game"], "seed": config["seed"], "points": points}
+
+
+def levels_of(game: str) -> list[float]:
+    """Return the scores whose times are told: shares of the way from random play to a human, and DQN's of 2015."""
+    published = SCORES_2015.get(game)
+    if published is None:
+        return []
+    ways = [published.random + share * (published.human - published.random) for share in SHARES]
+    return [round(score, 1) for score in (*ways, published.dqn)]
+
+
+def reached(points: Points, level: float) -> float | None:
+    """Return the seconds after which a score was reached, None where it was not."""
+    return next((round(point["seconds"], 1) for point in points if point["score"] >= level), None)
+
+
+def peer(game: str, seconds: float) -> Document:
+    """Train Stable-Baselines3's DQN and return its curve, or a note where it is not installed.
+
+    The settings are those of its own collection of trained agents (RL Zoo, Atari), but learning begins after 10,000
+    steps and exploration ends after 100,000: in the time of a laptop it would not have begun to learn otherwise. Its
+    games are ours, since its own need OpenCV.
+    """
+    try:
+        installed("stable_baselines3", PEER)
+    except PeerMissingError as reason:
+        return {"note": str(reason)}
+    import gymnasium
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    points: Points = []
+
+    class Recorder(BaseCallback):
+        """Notes the score every few seconds, and stops the training in time."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.started = self.noted = time.perf_counter()
+
+        def _on_step(self) -> bool:
+            now = time.perf_counter()
+            games: list[dict[str, Any]] = list(self.model.ep_info_buffer or ())
+            if games and now - self.noted >= POINT_SECONDS:
+                self.noted = now
+                score = sum(game["r"] for game in games) / len(games)
+                points.append({"step": self.num_timesteps, "seconds": now - self.started, "score": float(score)})
+            return now - self.started < seconds
+
+    model = DQN(
+        "CnnPolicy",
+        gymnasium.make("playfield/Atari-v0", game=game),
+        buffer_size=100_000,
+        learning_rate=1e-4,
+        batch_size=32,
+        learning_starts=10_000,
+        target_update_interval=1_000,
+        train_freq=4,
+        gradient_steps=1,
+        exploration_fraction=0.01,
+        exploration_final_eps=0.01,
+        seed=0,
+        device="cpu",
+    )
+    model.learn(10_000_000, callback=Recorder())
+    return {"version": installed_version(PEER), "seed": 0, "points": points}
+
+
+def tables(document: Document) -> list[Table]:
+    """Return the document for the terminal: when each training reached the scores, and its best."""
+    columns = [f"to {level:g}" for level in document["levels"]]
+    table = Table("training", *columns, "best", "steps", "minutes", title=f"{document['game']}: minutes to a score")
+    for made in document["curves"]:
+        if "note" in made:
+            table.add_row(made["name"], made["note"])
+            continue
+        points: Points = made["points"]
+        times = ["-" if seconds is None else f"{seconds / 60:.1f}" for seconds in made["reached"].values()]
+        best = f"{max(point['score'] for point in points):.1f}" if points else "-"
+        last = points[-1] if points else {"step": 0, "seconds": 0.0}
+        table.add_row(title_of(made), *times, best, f"{last['step']:,}", f"{last['seconds'] / 60:.1f}")
+    return [table]
+
+
+def draw(document: Document, file: Path) -> None:
+    """Draw the curves over the clock's minutes as a picture (extra [plots])."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise BenchError("--png needs matplotlib: pip install 'playfield[plots]'") from None
+    figure = Figure(figsize=(7.0, 4.0), layout="constrained")
+    axis = figure.subplots()
+    for made in document["curves"]:
+        points: Points = made.get("points", [])
+        minutes = [point["seconds"] / 60 for point in points]
+        axis.plot(minutes, [point["score"] for point in points], label=title_of(made), linewidth=1.4)
+    published = SCORES_2015.get(document["game"])
+    if published is not None:
+        axis.axhline(published.human, color="grey", linewidth=0.8, linestyle="--")
+        axis.annotate("human (2015)", (0, published.human), color="grey", va="bottom")
+    axis.set(title=document["game"], xlabel="minutes of training", ylabel="mean score of the last 100 games")
+    axis.legend()
+    figure.savefig(file, dpi=110)

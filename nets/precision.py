@@ -1,0 +1,21 @@
+"""Which type convolutions compute in."""
+
+from __future__ import annotations
+
+import torch
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type that float32, bfloat16 or auto stands for: auto is bfloat16 where the device computes in it."""
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def computing_in(dtype: torch.dtype, device: torch.device) -> torch.autocast:
+    """Return the context in which convolutions and products on a device compute in a type."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

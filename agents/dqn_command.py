@@ -228,11 +228,11 @@ def is_done(config: DqnConfig, journal: Journal) -> bool:
 
 
 def evaluation(directory: Path, training: Training, games: AtariEnvs, journal: Journal) -> dict[str, float]:
-    """Score the network that acts, keep it where it is the best so far, and return the metrics."""
+    """Score the network, keep it where it is the best so far, and return the metrics."""
     from agents.dqn.evaluation import evaluate
 
-    config, network = training.config, training.actor.network
-    results = evaluate(network, games, EVALUATION_SEED, config.evaluation_epsilon, training.learner.device)
+    config, learner = training.config, training.learner
+    results = evaluate(learner.kept, games, EVALUATION_SEED, config.evaluation_epsilon, learner.device)
     metrics, is_best = journal.note_evaluation(results)
     if is_best:
         save_network(directory / BEST_FILE, training, training.actor.steps)
@@ -252,8 +252,7 @@ def save_network(path: Path, training: Training, steps: int) -> None:
         "trained_steps": steps,
         "trained_frames": steps * training.envs.protocol.frame_skip,
     }
-    network = training.learner.network
-    save_model(path, network, training.spec, game=config.game, rules_version=VERSION, training=record)
+    save_model(path, training.learner.kept, training.spec, game=config.game, rules_version=VERSION, training=record)
 
 
 def report(directory: Path, config: DqnConfig, device: torch.device, console: Console) -> None:

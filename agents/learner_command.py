@@ -67,7 +67,7 @@ def check_numbers(config: Config, least_zero: Collection[str]) -> None:
     """Raise ValueError for a number of a config that is below 1, or 0 where that may be, or not finite."""
     for name, value in dataclasses.asdict(config).items():
         least = 0 if name in least_zero else 1
-        if not (isinstance(value, int | float) and value >= least and math.isfinite(value)):
+        if isinstance(value, int | float) and not (value >= least and math.isfinite(value)):
             raise ValueError(f"--{option_name(name)} {value}: at least {least}")
 
 

@@ -127,6 +127,21 @@ def test_the_target_network_changes_only_every_so_many_updates() -> None:
     assert seen == [False, False, True, False, False, True]
 
 
+def test_what_is_kept_is_the_average_of_the_weights() -> None:
+    config = replace(FAST, average=0.5)
+    learner = Learner(q_network_spec(config, 6), config, CPU)
+    expected = [parameter.detach().clone() for parameter in learner.parameters]
+    for number in range(1, 20):
+        learner.learn(samples(config, number), 1e-3)
+        decay = min(0.5, (1 + number) / (10 + number))
+        expected = [mean.lerp(new, 1 - decay) for mean, new in zip(expected, learner.parameters, strict=True)]
+    for mean, kept in zip(expected, learner.kept.parameters(), strict=True):
+        torch.testing.assert_close(mean, kept)
+    config = replace(FAST, average=0.0)
+    learner = Learner(q_network_spec(config, 6), config, CPU)
+    assert learner.kept is learner.network
+
+
 def test_a_loss_that_is_not_finite_is_told() -> None:
     learner = Learner(q_network_spec(FAST, 6), FAST, CPU)
     before = learner.network.state_dict()["head.advantage.0.weight"].clone()

@@ -95,6 +95,8 @@ class DqnConfig:
     """updates over which the step size rises from 0"""
     optimiser_epsilon: float = 1e-5
     """Adam's epsilon, or the least squared gradient of RMSProp"""
+    average: float = 0.999
+    """decay, an update, of a running average of the weights, which is the network that is scored and kept; 0: none"""
     max_gradient_norm: float = 10.0
     """greatest norm of a gradient, which is scaled down to it; 0: none"""
     regularisers: RegulariserConfig = field(default_factory=RegulariserConfig)
@@ -155,7 +157,8 @@ LEAST = {  # of the numbers that cannot be 0, or that can be below
     "target_score": -math.inf,
 }
 MOST = dict.fromkeys(
-    ("discount", "lambda_", "epsilon", "evaluation_epsilon", "final_learning_rate", "importance_exponent"), 1.0
+    ("discount", "lambda_", "epsilon", "evaluation_epsilon", "final_learning_rate", "importance_exponent", "average"),
+    1.0,
 )
 
 
@@ -224,6 +227,7 @@ _DQN_2015 = DqnConfig(
     target_period=10_000,
     optimiser="rmsprop",
     learning_rate=2.5e-4,
+    average=0.0,
     optimiser_epsilon=0.01,
     learning_rate_warmup=0,
     max_gradient_norm=0.0,

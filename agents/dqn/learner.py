@@ -65,7 +65,7 @@ class Shard(NamedTuple):
 
 
 class Learner:
-    """A network, its target network and its optimiser; `network` is in training mode."""
+    """A network, its target network, the average of its weights and its optimiser; `network` is in training mode."""
 
     def __init__(self, spec: QNetworkSpec, config: DqnConfig, device: torch.device) -> None:
         self.config = config
@@ -77,6 +77,7 @@ class Learner:
         network.trunk_dtype = resolve_precision(config.precision, device)
         self.network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.target = copy.deepcopy(self.network) if config.target_period else None
+        self.average = copy.deepcopy(self.network) if config.average else None
         self.parameters = list(self.network.parameters())
         self.optimiser = make_optimiser(
             config.optimiser, self.parameters, config.learning_rate, config.optimiser_epsilon
@@ -148,12 +149,24 @@ class Learner:
         self.num_updates += 1
         if self.target is not None and self.num_updates % self.config.target_period == 0:
             copy_weights(self.network, self.target)
+        if self.average is not None:
+            # Early on the average is young and moves faster.
+            decay = min(self.config.average, (1 + self.num_updates) / (10 + self.num_updates))
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.parameters()), self.parameters, 1 - decay)
+
+    @property
+    def kept(self) -> QNetwork:
+        """The network that is scored and kept."""
+        return self.network if self.average is None else self.average
 
     def get_state(self) -> Arrays:
         """Return arrays with which `set_state` goes on bit for bit."""
         arrays = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.target is not None:
             arrays |= {f"target.{name}": tensor for name, tensor in self.target.state_dict().items()}
+        if self.average is not None:
+            arrays |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             arrays |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
         arrays |= {f"generator.{index}": generator.get_state() for index, generator in enumerate(self._generators)}
@@ -166,6 +179,8 @@ class Learner:
         self.network.load_state_dict(_under("network.", tensors))
         if self.target is not None:
             self.target.load_state_dict(_under("target.", tensors))
+        if self.average is not None:
+            self.average.load_state_dict(_under("average.", tensors))
         state = self.optimiser.state_dict()
         for index in range(len(self.parameters)):
             saved = _under(f"optimiser.{index}.", tensors)

@@ -31,7 +31,7 @@ class DqnConfig:
     (sticky actions, all 18 actions, lives unknown)"""
     seed: int = 0
     """of weights, exploration, sampling and games"""
-    steps: int = 2_500_000
+    steps: int = 1_500_000
     """agent steps of training, over all environments"""
     num_envs: int = 32
     """games played side by side"""
@@ -108,7 +108,7 @@ class DqnConfig:
     epsilon_steps: int = 100_000
     """steps, after the warm-up, over which it falls, linearly"""
 
-    evaluation_period: int = 250_000
+    evaluation_period: int = 100_000
     """steps between two evaluations, and after the last step; 0: none"""
     evaluation_episodes: int = 10
     """games of an evaluation; always the same seeds, never those of training"""
@@ -233,6 +233,7 @@ _DQN_2015 = DqnConfig(
     max_gradient_norm=0.0,
     epsilon=0.1,
     epsilon_steps=1_000_000,
+    evaluation_period=250_000,
     evaluation_epsilon=0.05,
     checkpoint_period=500_000,
     precision="float32",

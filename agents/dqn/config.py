@@ -236,8 +236,8 @@ _DQN_2015 = DqnConfig(
     evaluation_period=250_000,
     evaluation_epsilon=0.05,
     checkpoint_period=500_000,
-    precision="float32",
     overlap=True,
+    shards=1,
 )
 
 # Mnih et al. 2013: 10 million frames, the smaller network, no target network; what it leaves open is as in 2015.

@@ -166,8 +166,11 @@ def test_schedules() -> None:
     assert [epsilon_at(config, steps) for steps in (0, 100, 600, 1100, 9999)] == pytest.approx([1, 1, 0.55, 0.1, 0.1])
     assert epsilon_at(replace(config, noisy=True), 600) == 0.0
     config = replace(config, learning_rate=1.0, learning_rate_warmup=4, final_learning_rate=0.5)
-    rates = [learning_rate_at(config, updates, progress) for updates, progress in ((0, 0), (1, 0), (9, 0), (9, 1))]
-    assert rates == pytest.approx([0.25, 0.5, 1.0, 0.5])
+    config = replace(config, learning_rate_hold=0.6)
+    times = ((0, 0.0), (1, 0.0), (9, 0.0), (9, 0.6), (9, 0.8), (9, 1.0))
+    rates = [learning_rate_at(config, updates, progress) for updates, progress in times]
+    assert rates == pytest.approx([0.25, 0.5, 1.0, 1.0, 0.75, 0.5])
+    assert learning_rate_at(replace(config, learning_rate_hold=1.0), 9, 1.0) == 1.0
 
 
 # --- the loop ---------------------------------------------------------------------------------------------------------

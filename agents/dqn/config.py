@@ -89,8 +89,10 @@ class DqnConfig:
     """Adam, or RMSProp with the mean subtracted, as published in 2015"""
     learning_rate: float = 5e-4
     """step size of the optimiser"""
-    final_learning_rate: float = 1.0
+    final_learning_rate: float = 0.1
     """the step size at the last step, as a share of the first; it changes linearly"""
+    learning_rate_hold: float = 0.7
+    """share of the steps before it begins to change"""
     learning_rate_warmup: int = 500
     """updates over which the step size rises from 0"""
     optimiser_epsilon: float = 1e-5
@@ -157,7 +159,10 @@ LEAST = {  # of the numbers that cannot be 0, or that can be below
     "target_score": -math.inf,
 }
 MOST = dict.fromkeys(
-    ("discount", "lambda_", "epsilon", "evaluation_epsilon", "final_learning_rate", "importance_exponent", "average"),
+    (
+        *("discount", "lambda_", "epsilon", "evaluation_epsilon", "importance_exponent"),
+        *("final_learning_rate", "learning_rate_hold", "average"),
+    ),
     1.0,
 )
 
@@ -227,6 +232,7 @@ _DQN_2015 = DqnConfig(
     target_period=10_000,
     optimiser="rmsprop",
     learning_rate=2.5e-4,
+    final_learning_rate=1.0,
     average=0.0,
     optimiser_epsilon=0.01,
     learning_rate_warmup=0,

@@ -112,4 +112,6 @@ def epsilon_at(config: DqnConfig, steps: int) -> float:
 def learning_rate_at(config: DqnConfig, updates: int, progress: float) -> float:
     """Return the optimiser's step size after so many updates, at a share of the training's steps."""
     warm = min(1.0, (updates + 1) / config.learning_rate_warmup) if config.learning_rate_warmup else 1.0
-    return config.learning_rate * warm * (1.0 + progress * (config.final_learning_rate - 1.0))
+    hold = config.learning_rate_hold
+    changed = max(0.0, progress - hold) / (1.0 - hold) if hold < 1.0 else 0.0
+    return config.learning_rate * warm * (1.0 + changed * (config.final_learning_rate - 1.0))

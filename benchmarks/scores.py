@@ -1,6 +1,7 @@
 """Scores of Atari trainings over time: of runs of `train.py dqn`, and of Stable-Baselines3's DQN trained beside them.
 
-A score is the mean of the last 100 games of training, exploration included; seconds are by the clock.
+A score is the mean of the last 100 games of training, exploration included, or that of an evaluation; seconds are by
+the clock.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def measure(runs: list[Path], peer_seconds: float) -> Document:
         curves.append({"name": PEER, "game": game, **peer(game, peer_seconds)})
     levels = levels_of(game)
     for made in curves:
-        made["reached"] = {level: reached(made.get("points", []), level) for level in levels}
+        told = sorted([*made.get("points", []), *made.get("evaluations", [])], key=lambda point: point["seconds"])
+        made["reached"] = {level: reached(told, level) for level in levels}
     return {"game": game, "levels": levels, "curves": curves}
 
 
@@ -57,12 +59,16 @@ def curve(run: Path) -> Document:
             f"{run}: no {Path(error.filename).name}; name the directory of a run of train.py dqn"
         ) from None
     seconds = dict(zip(timing, accumulate(line["seconds"] for line in timing.values()), strict=True))
-    points = [
-        {"step": step, "seconds": seconds[step], "score": line["score"]}
-        for step, line in metrics.items()
-        if "score" in line and step in seconds
-    ]
-    return {"name": run.resolve().name, "game": config["game"], "seed": config["seed"], "points": points}
+    points, evaluations = (
+        [
+            {"step": step, "seconds": seconds[step], "score": line[name]}
+            for step, line in metrics.items()
+            if name in line and step in seconds
+        ]
+        for name in ("score", "evaluation")
+    )
+    found = {"game": config["game"], "seed": config["seed"], "points": points, "evaluations": evaluations}
+    return {"name": run.resolve().name, **found}
 
 
 def levels_of(game: str) -> list[float]:
@@ -141,7 +147,7 @@ def tables(document: Document) -> list[Table]:
             continue
         points: Points = made["points"]
         times = ["-" if seconds is None else f"{seconds / 60:.1f}" for seconds in made["reached"].values()]
-        best = f"{max(point['score'] for point in points):.1f}" if points else "-"
+        best = f"{max(point['score'] for point in points + made.get('evaluations', [])):.1f}" if points else "-"
         last = points[-1] if points else {"step": 0, "seconds": 0.0}
         table.add_row(title_of(made), *times, best, f"{last['step']:,}", f"{last['seconds'] / 60:.1f}")
     return [table]
@@ -158,11 +164,16 @@ def draw(document: Document, file: Path) -> None:
     for made in document["curves"]:
         points: Points = made.get("points", [])
         minutes = [point["seconds"] / 60 for point in points]
-        axis.plot(minutes, [point["score"] for point in points], label=title_of(made), linewidth=1.4)
+        [line] = axis.plot(minutes, [point["score"] for point in points], label=title_of(made), linewidth=1.4)
+        evaluated: Points = made.get("evaluations", [])
+        times = [point["seconds"] / 60 for point in evaluated]
+        axis.scatter(times, [point["score"] for point in evaluated], color=line.get_color(), s=14)
     published = SCORES_2015.get(document["game"])
     if published is not None:
         axis.axhline(published.human, color="grey", linewidth=0.8, linestyle="--")
         axis.annotate("human (2015)", (0, published.human), color="grey", va="bottom")
-    axis.set(title=document["game"], xlabel="minutes of training", ylabel="mean score of the last 100 games")
+    axis.set(
+        title=document["game"], xlabel="minutes of training", ylabel="mean of the last 100 games, dots: evaluations"
+    )
     axis.legend()
     figure.savefig(file, dpi=110)

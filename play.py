@@ -18,6 +18,7 @@ the commands.
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 BOTS = {
     "checkers": ("models/checkers-anaconda", "material:depth=8"),
     "connect_four": ("lines:depth=8",),
+    "go-9x9": ("mcts:model=models/go-9x9,value=models/go-9x9-value,lambda=0.5", "models/go-9x9", "rollouts"),
     "go": ("models/go-19x19", "rollouts"),
 }
+SHIPPED = re.compile(r"models/[\w-]+")  # a model folder in a player's spec
 HANDICAP_KOMI = 0.5  # where Black has stones for a start
 SEARCHING = ("alphabeta", "material", "lines", "model", "mcts", "rollouts")  # kinds of player that can advise
 
@@ -256,8 +259,8 @@ def best_bot(game: Game) -> str:
     """Return the spec of the best bot whose files are here."""
     from agents.player import find_model
 
-    *models, last = BOTS[game.family]
-    return next((spec for spec in (f"models/{game.name}", *models) if find_model(spec) is not None), last)
+    *models, last = BOTS.get(game.name, BOTS[game.family])
+    return next((spec for spec in models if all(map(find_model, SHIPPED.findall(spec)))), last)
 
 
 def seat(named: tuple[str | None, str | None], best: str) -> tuple[str, str]:

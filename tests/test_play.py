@@ -17,6 +17,7 @@ from agents import terminal
 from agents.analysis import Analysis, IllegalMoveError, MoveAnalysis
 from agents.board_view import View, board_lines, view_of
 from agents.terminal import Setting, TerminalGame
+from games.catalogue import find_game
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.notation import parse_turn, play_turn
@@ -294,6 +295,14 @@ def test_the_best_bot_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "models" / "checkers-anaconda").mkdir(parents=True)
     (tmp_path / "models" / "checkers-anaconda" / "model.safetensors").touch()
     assert play.best_bot(CHECKERS) == "models/checkers-anaconda"
+    for found, expected in (
+        ("go-9x9", "models/go-9x9"),
+        ("go-9x9-value", "mcts:model=models/go-9x9,value=models/go-9x9-value,lambda=0.5"),
+    ):
+        assert play.best_bot(find_game("go-13x13")) == "rollouts"
+        (tmp_path / "models" / found).mkdir()
+        (tmp_path / "models" / found / "model.safetensors").touch()
+        assert play.best_bot(find_game("go-9x9")) == expected
     assert play.adviser(("human", "material:depth=3"), "best") == "material:depth=3"
     assert play.adviser(("human", "random"), "best") == "best"
 

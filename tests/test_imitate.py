@@ -271,6 +271,17 @@ def test_fully_convolutional_networks_go_on_on_another_board() -> None:
         adapted(network("clark-storkey", 9), (16, 5, 5))
 
 
+def test_a_policy_without_a_value_head_is_given_one() -> None:
+    model = replace(network(size=9).spec, value=None).build()
+    planes = torch.rand(2, 16, 9, 9)
+    assert adapted(model, (16, 9, 9)) is model
+    whole = adapted(model, (16, 9, 9), with_value=True)
+    assert adapted(whole, (16, 9, 9), with_value=True) is whole
+    before, after = model.eval()(planes), whole.eval()(planes)
+    assert torch.equal(before.policy, after.policy)
+    assert before.value is None and after.value.shape == (2,)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_builds(name: str) -> None:
     config = PRESETS[name]

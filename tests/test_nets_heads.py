@@ -154,3 +154,16 @@ def test_heads_on_features_that_are_no_map() -> None:
 def test_the_movers_logits_of_two_outputs() -> None:
     logits = torch.arange(12).reshape(3, 2, 2)
     assert logits_of_mover(logits, torch.tensor([1, 0, 1])).tolist() == [[2, 3], [4, 5], [10, 11]]
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 5), (6,)])
+def test_no_step_however_long_silences_a_value_head(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    head = heads.ValueHeadSpec(4, 8).build(shape).eval()
+    with torch.no_grad():
+        for linear in (layer for layer in head.modules() if isinstance(layer, torch.nn.Linear)):
+            linear.bias -= 1000.0 * (linear.out_features > 1)  # as after steps that all went one way
+    values = head(torch.rand(16, *shape))
+    assert len(values.unique()) > 8
+    gradients = torch.autograd.grad(values.sum(), list(head.parameters()))
+    assert all(gradient.abs().sum() > 0 for gradient in gradients)

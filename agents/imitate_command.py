@@ -46,8 +46,8 @@ class Options:
     preset: Literal["quick", "small", "resnet-6x96", "clark-storkey", "maddison12", "alphago13", "checkers"] = "quick"
     """where the options below come from"""
     init: Path | None = None
-    """a model file or its folder to go on from: architecture, planes and weights come from there; without a value head it
-    gets a new one, unless --value-weight is 0"""
+    """a model file or its folder to go on from: architecture, planes and weights come from there; where it has no value
+    head it gets one, unless --value-weight is 0"""
     out: Path | None = None
     """the run's directory (default: runs/imitate-PRESET, numbered where that is taken)"""
     resume: bool = False

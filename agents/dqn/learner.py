@@ -77,7 +77,7 @@ class Learner:
         network.trunk_dtype = resolve_precision(config.precision, device)
         self.network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.target = copy.deepcopy(self.network) if config.target_period else None
-        self.average = copy.deepcopy(self.network) if config.average else None
+        self.average: QNetwork | None = copy.deepcopy(self.network) if config.average else None
         self.parameters = list(self.network.parameters())
         self.optimiser = make_optimiser(
             config.optimiser, self.parameters, config.learning_rate, config.optimiser_epsilon

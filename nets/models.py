@@ -57,7 +57,7 @@ class QNetwork(nn.Module):
         scaled = _as_float(frames) * self.spec.input_scale
         with computing_in(self.trunk_dtype, frames.device):
             features = self.trunk(scaled)
-        out: Tensor = self.head(features.float())
+        out: Tensor = self.head(features.to(scaled.dtype))
         return out
 
     def q_values(self, frames: Tensor) -> Tensor:

@@ -108,6 +108,7 @@ def test_a_run_killed_from_outside_and_stopped_by_ctrl_c_goes_on_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless = [*TINY, "--steps", "1000000", "--evaluation-period", "0", "--log-period", "16"]
+    endless += ["--final-learning-rate", "1"]  # or the step size would depend on --steps
     directory = tmp_path / "a run"
     command = [sys.executable, "train.py", "dqn", *endless, "--out", str(directory)]
     for number, name in ((6, signal.SIGKILL), (12, signal.SIGINT)):

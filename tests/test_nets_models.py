@@ -139,7 +139,7 @@ def test_a_resnet_is_the_size_that_its_name_says() -> None:
     # 32 of the 96 channels are pooled: their norm, 96 -> 64 linear, then 64 go on.
     pooled = conv(96, 96, 3, 0) + 2 * 96 + 2 * 32 + (96 + 1) * 64 + 2 * 64 + conv(64, 96, 3, 0)
     policy = 2 * 96 * 32 + 2 * 32 + 96 * 32 + 2 * 32 + 33 + 97
-    value = 96 * 32 + 2 * 32 + 97 * 64 + 65
+    value = 96 * 32 + 2 * 32 + 97 * 64 + 2 * 64 + 65
     trunk = conv(10, 96, 3, 0) + 4 * plain + 2 * pooled + 2 * 96
     assert num_parameters(spec.build()) == trunk + policy + value
     assert spec == preset("resnet-6x96", (10, 9, 9)) != preset("resnet-6x64", (10, 9, 9))

@@ -85,7 +85,10 @@ def told(said: list[Analysis]) -> list[tuple[Any, ...]]:
 def test_networks_of_every_kind_play(models: dict[str, Path], name: str, kind: str) -> None:
     said = play(GO_5, kind.format(models[name]), plies=4)
     for analysis in said:
-        assert analysis.value is not None and -1.0 <= analysis.value <= 1.0
+        if analysis.value is None:
+            assert "policy" in kind and name == "two colours", "only this one has neither a value head nor a search"
+        else:
+            assert -1.0 <= analysis.value <= 1.0
         assert math.isclose(sum(move.prior for move in analysis.moves), 1.0, rel_tol=1e-5)
         assert analysis.principal_variation[0] == analysis.action
         assert sum(move.visits for move in analysis.moves) == (

@@ -218,7 +218,8 @@ _QUICK = replace(_FAST, steps=150_000, epsilon_steps=30_000, evaluation_period=0
 
 # Mnih et al. 2015, extended data table 1. What its text calls frames of replay, exploration and training are agent
 # steps, as in the authors' program (50 million of 4 frames are the "38 days" that it tells); the period of the target
-# network is in updates, as the table says, where the program counts steps.
+# network is in updates, as the table says, where the program counts steps. What differs: convolutions in bfloat16 where
+# the processor computes in it (--precision float32 is as published), and play that is one update older (--overlap).
 _DQN_2015 = DqnConfig(
     steps=50_000_000,
     num_envs=1,

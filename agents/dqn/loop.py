@@ -1,7 +1,7 @@
 """The loop of Q-learning: act and learn, in turn or at the same time, on every composition that a configuration names.
 
 A round plays one rollout with the weights that the round before ended with, and learns. In turn, it learns from that
-rollout too, and each has all processors; a run without replay needs this, since it learns from nothing else. With
+rollout too, and each has all processors: best without replay, where older play teaches much less (Pong). With
 `overlap` the games are played in a thread of their own, and in their processes, while the learner learns from what was
 there when the round began: what either reads the other does not write until both are done, so the result does not
 depend on which is faster.

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 DEFAULT_VISITS = {"mcts": 400, "rollouts": 1000}
 DEFAULT_LEAVES = 8  # that one game's search evaluates together
 GUMBEL_ACTIONS = 16  # considered at the root (Danihelka et al. 2022, on Go)
-MIXTURE = 0.5  # lambda, the weight of rollouts beside a value head (Silver et al. 2016)
+ROLLOUTS = 8  # from each leaf beside a network: so many cost little next to it, and one alone is all chance
+MIXTURE = 0.25  # lambda, the weight of rollouts beside a value head (Silver et al. 2016: 0.5)
 FORCED_VISITS = 16  # where there is nothing to choose
 PROGRESS_PERIOD = 0.1  # seconds between reports of a search under way
 LOST = -0.8  # a mover who expects no more than this may pass a game away
@@ -79,8 +80,8 @@ def make_tree_player(
     else:
         evaluate = network if value_file is None else with_values_of(network, value_file)
         has_value = network.has_value or value_file is not None
-        if not has_value or rollouts or weight is not None:
-            evaluate = mixed(evaluate, by_rollouts(game, rollouts or 1, seed), mixture(has_value, weight))
+        if not has_value or rollouts or weight:
+            evaluate = mixed(evaluate, by_rollouts(game, rollouts or ROLLOUTS, seed), mixture(has_value, weight))
     return TreePlayer(spec, game, evaluate, settings, limits, temperature, seed, on_progress)
 
 

@@ -385,7 +385,7 @@ def test_many_leaves_at_once_find_what_one_at_a_time_finds() -> None:
 def test_limits_are_kept() -> None:
     states = CONNECT_FOUR.new(2)
     evaluate = by_rollouts(CONNECT_FOUR)
-    search = TreeSearch(CONNECT_FOUR, evaluate, SearchSettings(leaves=8), seeds=(0, 1))
+    search = TreeSearch(CONNECT_FOUR, evaluate, SearchSettings(leaves=8, visits_per_leaf=1), seeds=(0, 1))
     search.search(states, TreeLimits(visits=100))
     assert [search.root(t).visits.sum() for t in (0, 1)] == [100, 100]
     search.search(states, TreeLimits(visits=100))
@@ -403,9 +403,27 @@ def test_limits_are_kept() -> None:
 
     search.clear()
     search.search(states, TreeLimits(), stop_soon)
-    assert steps == [7, 15, 23], "the eighth leaf of the first step would be one of the seven"
+    assert steps[0] < steps[1] < steps[2] <= 1 + 2 + 4, "one leaf for each visit of the root, of which it has one"
     search.search(states[:1], TreeLimits(visits=50))
-    assert [search.root(t).visits.sum() for t in (0, 1)] == [50, 23], "fewer positions than trees"
+    assert [search.root(t).visits.sum() for t in (0, 1)] == [50, steps[2]], "fewer positions than trees"
+
+
+def test_a_small_tree_takes_few_leaves_at_once() -> None:
+    evaluate = hashed_evaluator(GO_4)
+    allowed, asked = [1], []
+
+    def count(states: States) -> tuple[Any, Any]:
+        asked.append(len(states))
+        return evaluate(states)
+
+    def allow(search: TreeSearch) -> None:
+        allowed.append(max(1, min(8, (int(search.root().visits.sum()) + 1) // 10)))
+
+    search = TreeSearch(GO_4, count, SearchSettings(leaves=8, visits_per_leaf=10))
+    search.search(GO_4.new(1), TreeLimits(visits=200), allow)
+    assert asked[1:20] == [1] * 19, "after the root itself, until it has 20 visits"
+    assert np.all(np.array(asked[1:]) <= allowed[:-1])
+    assert max(asked) == 8
 
 
 # --- the root ---------------------------------------------------------------------------------------------------------

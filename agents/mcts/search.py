@@ -45,8 +45,9 @@ class SearchSettings:
 
     c_puct: float = 1.25  # weight of the prior against the value
     fpu_reduction: float = 0.25  # what an action that was not tried yet is worth below its position
-    leaves: int = 1  # simulations of one tree that are evaluated together
-    virtual_loss: float = 1.0  # returns that a simulation under way is assumed to lose; matters with several leaves
+    leaves: int = 1  # simulations of one tree that are evaluated together at the most
+    visits_per_leaf: int = 8  # of the root, for each of these: a small tree takes fewer at once
+    virtual_loss: float = 0.25  # returns that a simulation under way is assumed to lose against its action's mean
     noise_fraction: float = 0.0  # of the root's priors that is Dirichlet noise; 0.25 in AlphaGo Zero's self-play
     noise_alpha: float = 10.0  # its concentration, over the number of legal actions (AlphaGo Zero: 0.03 on 361 points)
     gumbel_actions: int = 0  # that the root considers by sequential halving (Danihelka et al. 2022); 0: PUCT
@@ -118,7 +119,9 @@ class TreeSearch:
         )
         self._mask = np.zeros(game.mask_words, np.uint64)
         formula = self.settings
-        self._formula = Formula(float(formula.c_puct), float(formula.fpu_reduction), float(formula.virtual_loss))
+        self._formula = Formula(
+            float(formula.c_puct), float(formula.fpu_reduction), float(formula.virtual_loss), formula.visits_per_leaf
+        )
         self._gumbels = np.zeros((num_trees, game.num_actions), np.float32)
         self._puct_root = GumbelRoot(self._gumbels, np.zeros((0, 0, 2), np.int32))
         self._is_fresh = np.ones(num_trees, bool)  # roots for which no lots were drawn yet

@@ -39,7 +39,8 @@ class Formula(NamedTuple):
 
     c_puct: float  # weight of the prior
     fpu_reduction: float  # an action not tried yet counts as its node less this, times the root of the tried prior mass
-    virtual_loss: float  # returns that a simulation in flight is assumed to lose
+    virtual_loss: float  # returns by which a simulation in flight is assumed to end below its action's mean
+    visits_per_leaf: int  # of the root, for each leaf that its tree may have in one step
 
 
 class GumbelRoot(NamedTuple):
@@ -67,32 +68,38 @@ class Leaves(NamedTuple):
 def puct_edge(nodes, edges, priors, node, formula):
     """Return the edge with the highest Q + U of AlphaGo Zero (Silver et al. 2017, Methods, "Select").
 
-    Edges that are proven to be no better than another count no more. Precondition: the node is not solved and the
-    present simulation is in flight to it.
+    Simulations in flight count as visits, and so make an edge less urgent, but its value changes by the virtual loss
+    only (with none: Liu et al. 2020, "Watch the Unobserved"). Edges that are proven to be no better than another count
+    no more. Precondition: the node is not solved and the present simulation is in flight to it.
     """
     here = nodes[node]
     incoming = edges[here.edge]
     sign = np.float32(1 - 2 * here.to_play)
     secured, _ = bounds_for(incoming, here.to_play * -2 + 1)
     scale = np.float32(formula.c_puct * math.sqrt(incoming.visits + incoming.in_flight - 2))  # sqrt of sum_b N(b)
-    loss = np.float32(formula.virtual_loss)
+    loss, reduction = np.float32(formula.virtual_loss), np.float32(formula.fpu_reduction)
+    expected = sign * edges[here.edge].value_sum / np.float32(incoming.visits)
     best, best_score, tried = np.int64(-1), np.float32(-np.inf), np.float32(0.0)
     front = here.first_edge + here.num_opened
     for index in range(here.first_edge, front):
         edge = edges[index]
         prior = priors[index]
+        first_play = tried
         tried += prior
         hope = edge.upper if here.to_play == 0 else -edge.lower
         if hope <= secured:
             continue
         visits = np.float32(edge.visits + edge.in_flight)
-        value = (sign * edge.value_sum - loss * np.float32(edge.in_flight)) / visits
+        if edge.visits > 0:
+            value = sign * edge.value_sum / np.float32(edge.visits)
+        else:
+            value = expected - reduction * np.sqrt(first_play)
+        value -= loss * np.float32(edge.in_flight) / visits
         score = value + scale * prior / (np.float32(1.0) + visits)
         if score > best_score:
             best, best_score = np.int64(index), score
     if here.num_opened < here.num_edges:
-        value = sign * edges[here.edge].value_sum / np.float32(incoming.visits)
-        value -= np.float32(formula.fpu_reduction) * np.sqrt(tried)
+        value = expected - reduction * np.sqrt(tried)
         if value + scale * priors[front] > best_score:
             best = np.int64(front)
     return best
@@ -141,14 +148,17 @@ def gumbel_sigma(value, most_visits):
 def collect(forest, roots, leaves, mask, formula, gumbel, leaves_per_tree):
     """Simulate in every tree that has simulations left, until each has so many leaves that await an evaluation.
 
+    A small tree takes fewer leaves at once: what its first evaluations say changes most of where to look next.
     roots [B] and leaves.states are records; mask uint64[W] is scratch. Finished games are backed up at once.
     """
     leaves.counts[:] = 0
     for t in range(roots.size):
         tree = forest.trees[t]
         nodes, edges, actions = forest.nodes[t], forest.edges[t], forest.actions[t]
-        num_leaves, num_collisions = 0, 0
-        while tree.simulations_left > 0 and num_leaves < leaves_per_tree and num_collisions < leaves_per_tree:
+        num_leaves, num_collisions, most = 0, 0, 1
+        if tree.num_nodes > 0:
+            most = min(leaves_per_tree, max(1, edges[ROOT_EDGE].visits // formula.visits_per_leaf))
+        while tree.simulations_left > 0 and num_leaves < most and num_collisions < most:
             slot = leaves.counts[0]
             leaves.states[slot] = roots[t]
             if tree.num_nodes == 0:
@@ -157,7 +167,7 @@ def collect(forest, roots, leaves, mask, formula, gumbel, leaves_per_tree):
                 nodes[node].first_edge = 1
                 edges[ROOT_EDGE].in_flight = 1
                 begin_node(tree, nodes, edges, actions, node, leaves.states[slot], mask)
-                num_leaves = leaves_per_tree  # all else waits for the root
+                num_leaves = most  # all else waits for the root
             else:
                 if tree.num_nodes >= tree.node_limit or tree.num_edges + gumbel.gumbels.shape[1] > edges.size:
                     tree.simulations_left = 0
@@ -173,6 +183,8 @@ def collect(forest, roots, leaves, mask, formula, gumbel, leaves_per_tree):
                     leaves.collided_nodes[leaves.counts[1]] = node
                     leaves.counts[1] += 1
                     num_collisions += 1
+                    if gumbel.schedules.shape[1] > 0:
+                        break  # whoever came after it would be out of turn once it is forgotten
                     continue
                 tree.simulations_left -= 1
                 if is_solved(edges[ROOT_EDGE]):

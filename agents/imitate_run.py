@@ -27,6 +27,7 @@ from agents.imitate_command import Options, data_paths, resume_command
 from agents.imitate_config import ImitateError
 from agents.imitate_data import SampleStream, Split, split_records
 from agents.learner_command import MODEL_FILE, run_directory
+from agents.network_evaluator import save_for_game
 from agents.player import find_model
 from agents.run import Run, StopSignal
 from games.archives import load_records
@@ -36,7 +37,7 @@ from games.record_batches import Batch, PositionReader
 from games.records import Positions, Records
 from games.rules import Game
 from nets.inference import make_inference
-from nets.models import PolicyValueNet, PolicyValueSpec, load_model, num_parameters, save_model
+from nets.models import PolicyValueNet, PolicyValueSpec, load_model, num_parameters
 from nets.presets import preset
 from nets.regularisers import EarlyStopping
 
@@ -294,16 +295,8 @@ class Session:
 
     def _keep(self, training: dict[str, Any]) -> None:
         """Write the network as the run's model file."""
-        game = self.material.game
-        save_model(
-            self.run.directory / MODEL_FILE,
-            self.learner.kept,
-            self.learner.kept.spec,
-            game=game.family,
-            rules_version=game.version,
-            training=training,
-            extras={"features": self.material.features, "board": list(game.planes_shape[1:])},
-        )
+        file, material = self.run.directory / MODEL_FILE, self.material
+        save_for_game(file, self.learner.kept, material.game, material.features, training)
 
     def _save(self) -> None:
         state = {"stopping": self.stopping.get_state(), "validated": self.validated}

@@ -13,7 +13,7 @@ from agents.mcts.search import Encoder, LeafEvaluator, observe_batch
 from games.compiled import NDArray
 from games.rules import Game, GameError, States, to_play
 from nets.inference import InferenceModel, make_inference
-from nets.models import PolicyValueNet, load_model
+from nets.models import PolicyValueNet, load_model, save_model
 
 
 class NetworkEvaluator:
@@ -90,6 +90,12 @@ def load_evaluator(file: Path, game: Game) -> NetworkEvaluator:
         return NetworkEvaluator(make_inference(model), game, str(header.get("features", "observe")))
     except (PlayerError, GameError) as error:
         raise PlayerError(f"{file}: {error}") from None
+
+
+def save_for_game(path: Path, model: PolicyValueNet, game: Game, features: str, training: Mapping[str, Any]) -> None:
+    """Write a model file that `load_evaluator` reads; `training` says how the weights came to be."""
+    extras = {"features": features, "board": list(game.planes_shape[1:])}
+    save_model(path, model, model.spec, game=game.family, rules_version=game.version, training=training, extras=extras)
 
 
 def with_values_of(policy: NetworkEvaluator, file: Path) -> LeafEvaluator:

@@ -19,7 +19,7 @@ from agents.alphago_config import REINFORCE_PRESETS, ReinforceConfig
 from agents.analysis import PlayerError
 from agents.arena import available_processors
 from agents.learner_command import MODEL_FILE, run_directory
-from agents.network_evaluator import NetworkEvaluator, encoder_of
+from agents.network_evaluator import NetworkEvaluator, encoder_of, save_for_game
 from agents.player import find_model
 from agents.policy_games import by_seat, play_games
 from agents.ratings import match_elo
@@ -31,7 +31,7 @@ from games.catalogue import find_game
 from games.compiled import NDArray
 from games.rules import Game, States
 from nets.inference import make_inference
-from nets.models import PolicyValueNet, load_model, save_model
+from nets.models import PolicyValueNet, load_model
 from nets.training import prepare_training
 
 REPORT_FILE = "report.json"
@@ -161,15 +161,7 @@ class Reinforcement:
     def save(self, path: Path) -> None:
         """Write the policy as a model file."""
         path.parent.mkdir(exist_ok=True)
-        save_model(
-            path,
-            self.model,
-            self.model.spec,
-            game=self.game.family,
-            rules_version=self.game.version,
-            training=self.saved,
-            extras={"features": self.first.features, "board": list(self.game.planes_shape[1:])},
-        )
+        save_for_game(path, self.model, self.game, self.first.features, self.saved)
 
 
 def report(directory: Path, learner: Reinforcement, console: Console) -> None:

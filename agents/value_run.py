@@ -20,6 +20,7 @@ from agents.alphago_config import VALUE_PRESETS, ValueConfig
 from agents.analysis import PlayerError
 from agents.arena import available_processors
 from agents.learner_command import MODEL_FILE, run_directory
+from agents.network_evaluator import save_for_game
 from agents.reinforce_run import Policy, evaluator_of, load_policy
 from agents.run import Run, StopSignal
 from agents.steps_bar import StepsBar
@@ -32,7 +33,6 @@ from games.record_formats import GameRecord
 from games.records import Positions, pack
 from games.rules import Game
 from games.sgf import SgfGame, SgfStart, write_game
-from nets.models import save_model
 from nets.training import keep_layout, prepare_training
 
 REPORT_FILE = "report.json"
@@ -236,15 +236,7 @@ class ValueLearner:
 
     def save(self, path: Path) -> None:
         """Write the network as a model file."""
-        save_model(
-            path,
-            self.model,
-            self.model.spec,
-            game=self.game.family,
-            rules_version=self.game.version,
-            training=self.saved,
-            extras={"features": self.features, "board": list(self.game.planes_shape[1:])},
-        )
+        save_for_game(path, self.model, self.game, self.features, self.saved)
 
     def report(self, directory: Path) -> str:
         """Measure the network on the games kept apart; save and return the figures."""

@@ -416,8 +416,58 @@ class Scores:
         return Report(document, scores.tables(document))
 
 
+@dataclass(frozen=True)
+class Regret:
+    """Tell what players' moves cost, as a deeper search sees it, and how much more than the first player's.
+
+    Positions come from games that one player plays against itself. Each player thinks about the position of its turn
+    before, then about the one that is judged. Settings of one search can be told apart so with far fewer positions
+    than games.
+    """
+
+    players: Annotated[tuple[str, ...], arg(metavar="PLAYER ...", help_behavior_hint=""), Positional]
+    """as everywhere, such as mcts:model=FILE,visits=100"""
+    reference: Annotated[str, arg(metavar="PLAYER", help_behavior_hint="(required)")]
+    """the deeper search, such as mcts:model=FILE,visits=1000"""
+    game: Annotated[str, arg(metavar="NAME")] = "go-9x9"
+    """what is played"""
+    walk: Annotated[str, arg(metavar="PLAYER")] = "random"
+    """plays the games; a policy with temperature=1 plays such as occur"""
+    positions: Annotated[int, arg(metavar="N")] = 200
+    """one a game"""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the positions and of players that draw lots"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from rich.console import Console
+
+        from benchmarks import regret
+        from games.catalogue import find_game
+
+        console = Console(stderr=True)
+        document = regret.measure(
+            find_game(self.game), self.players, self.reference, self.walk, self.positions, self.seed, console
+        )
+        return Report(document, regret.tables(document))
+
+
 Subject = (
-    Perft | Playouts | AlphaBeta | Search | Evaluate | Inference | Evolve | Endgame | Curve | Accuracy | Frames | Scores
+    Perft
+    | Playouts
+    | AlphaBeta
+    | Search
+    | Evaluate
+    | Inference
+    | Evolve
+    | Endgame
+    | Curve
+    | Accuracy
+    | Frames
+    | Scores
+    | Regret
 )
 SUBJECTS: dict[str, Callable[..., Subject]] = {
     "perft": Perft,
@@ -432,6 +482,7 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "accuracy": Accuracy,
     "frames": Frames,
     "scores": Scores,
+    "regret": Regret,
 }
 
 

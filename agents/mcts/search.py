@@ -46,7 +46,7 @@ class SearchSettings:
     c_puct: float = 1.25  # weight of the prior against the value
     fpu_reduction: float = 0.25  # what an action that was not tried yet is worth below its position
     leaves: int = 1  # simulations of one tree that are evaluated together at the most
-    visits_per_leaf: int = 8  # of the root, for each of these: a small tree takes fewer at once
+    visits_per_leaf: int = 16  # of the root, for each of these: a small tree takes fewer at once
     virtual_loss: float = 0.25  # returns that a simulation under way is assumed to lose against its action's mean
     noise_fraction: float = 0.0  # of the root's priors that is Dirichlet noise; 0.25 in AlphaGo Zero's self-play
     noise_alpha: float = 10.0  # its concentration, over the number of legal actions (AlphaGo Zero: 0.03 on 361 points)

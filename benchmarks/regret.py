@@ -142,6 +142,7 @@ def tables(document: Document) -> list[Table]:
         title=f"{document['game']}: {document['positions']} positions, judged by {document['reference']}",
         caption="regret: of a return from -1 to 1",
     )  # fmt: skip
+    table.columns[0].overflow = "fold"  # specs often differ at their end only
     for entry in document["players"]:
         table.add_row(
             entry["player"],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agents.network_evaluator import NetworkEvaluator
 
 DEFAULT_VISITS = {"mcts": 400, "rollouts": 1000}
-DEFAULT_LEAVES = 8  # that one game's search evaluates together
+DEFAULT_LEAVES = 8  # that one game's search evaluates together at the most
 GUMBEL_ACTIONS = 16  # considered at the root (Danihelka et al. 2022, on Go)
 ROLLOUTS = 8  # from each leaf beside a network: so many cost little next to it, and one alone is all chance
 MIXTURE = 0.25  # lambda, the weight of rollouts beside a value head (Silver et al. 2016: 0.5)

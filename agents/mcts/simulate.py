@@ -35,7 +35,7 @@ GUMBEL_SCALE = 1.0  # c_scale, for values as probabilities of winning
 
 
 class Formula(NamedTuple):
-    """What selection weighs by."""
+    """What selection weighs by, and how many selections are made before their evaluations are known."""
 
     c_puct: float  # weight of the prior
     fpu_reduction: float  # an action not tried yet counts as its node less this, times the root of the tried prior mass

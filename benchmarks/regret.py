@@ -60,22 +60,22 @@ def walked_positions(game: Game, walker: Player, count: int, seed: int) -> tuple
     """Return positions drawn from games that a player plays with itself, one a game, and those TURN actions before."""
     generator = np.random.default_rng(seed)
     states = game.new(count)
-    past: list[States] = [states.copy()]
-    lengths = np.zeros(count, np.int64)
-    while True:
-        running = [i for i in range(count) if not is_over(states[i])]
-        if not running:
-            break
+    played: list[list[int]] = [[] for _ in range(count)]
+    while running := [i for i in range(count) if not is_over(states[i])]:
         for i, analysis in zip(running, walker.act(states[running]), strict=True):
             apply(states[i], analysis.action)
-            lengths[i] += 1
-        past.append(states.copy())
-    if lengths.min() <= TURN:
-        raise BenchError(f"a game was over after {lengths.min()} actions: let another player play them")
-    plies = generator.integers(TURN, lengths)
+            played[i].append(analysis.action)
+    shortest = min(map(len, played))
+    if shortest <= TURN:
+        raise BenchError(f"a game was over after {shortest} actions: let another player play them")
     before, positions = game.new(count), game.new(count)
-    for i, ply in enumerate(plies):
-        before[i], positions[i] = past[ply - TURN][i], past[ply][i]
+    for i, actions in enumerate(played):
+        ply = int(generator.integers(TURN, len(actions)))
+        for action in actions[: ply - TURN]:
+            apply(before[i], action)
+        positions[i] = before[i]
+        for action in actions[ply - TURN : ply]:
+            apply(positions[i], action)
     return before, positions
 
 

@@ -19,7 +19,7 @@ class ReinforceOptions:
     """Improve a policy network by the games it plays against its earlier selves (AlphaGo's second stage).
 
     The first stage is `train.py imitate`, the third `train.py value`; players put them together:
-    mcts:model=POLICY,value=VALUE,lambda=0.5.
+    mcts:model=POLICY,value=VALUE,lambda=0.25.
 
     Examples:
 

@@ -80,7 +80,7 @@ def make_tree_player(
     else:
         evaluate = network if value_file is None else with_values_of(network, value_file)
         has_value = network.has_value or value_file is not None
-        if not has_value or rollouts or weight:
+        if not has_value or weight or (weight is None and rollouts):
             evaluate = mixed(evaluate, by_rollouts(game, rollouts or ROLLOUTS, seed), mixture(has_value, weight))
     return TreePlayer(spec, game, evaluate, settings, limits, temperature, seed, on_progress)
 

@@ -24,6 +24,7 @@ from agents.network_evaluator import save_for_game
 from agents.reinforce_run import Policy, evaluator_of, load_policy
 from agents.run import Run, StopSignal
 from agents.steps_bar import StepsBar
+from agents.tree_players import MIXTURE
 from agents.value_command import ValueOptions
 from agents.value_learning import play_value_games, squared_error, value_network
 from games.catalogue import find_game
@@ -70,7 +71,7 @@ def train_from(options: ValueOptions, console: Console) -> None:
             notice(f"stopped; go on with: {words} --game {options.game} {files}")
             return
     notice(f"the value network's mean squared error on games kept apart: {learner.report(directory)}")
-    player = shlex.quote(f"mcts:model={options.imitating},value={directory},lambda=0.5,visits=400")
+    player = shlex.quote(f"mcts:model={options.imitating},value={directory},lambda={MIXTURE},visits=400")
     notice(f"play it:     python play.py {options.game.partition('-')[0]} --white {player}")
 
 

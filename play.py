@@ -257,7 +257,7 @@ def go_game(command: Go) -> Game:
 
 def best_bot(game: Game) -> str:
     """Return the spec of the best bot whose files are here."""
-    from agents.player import find_model
+    from agents.model_files import find_model
 
     *models, last = BOTS.get(game.name, BOTS[game.family])
     return next((spec for spec in models if all(map(find_model, SHIPPED.findall(spec)))), last)

@@ -7,15 +7,17 @@ order they finish, changes nothing.
 from __future__ import annotations
 
 import functools
+import itertools
 import multiprocessing
 import signal
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
 
 from agents.atari_player import AtariModel, AtariPlayer, make_player
+from agents.child_processes import child_settings
 from games.atari import AtariGame, Protocol
 from games.atari_vector import GameResult
 
@@ -62,13 +64,19 @@ def play(player: AtariPlayer, epsilon: float, seed: int, numbers: range) -> list
 def play_tasks(tasks: Sequence[Task], num_processes: int) -> Generator[tuple[int, list[GameResult]], None, None]:
     """Play tasks, each one part, and yield the index and results of each as it is finished."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch half alive
-    with ProcessPoolExecutor(num_processes, context, initializer=_ignore_interrupt) as executor:
-        waiting = {executor.submit(_play_task, task): index for index, task in enumerate(tasks)}
-        try:
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+    executor, left = ProcessPoolExecutor(num_processes, context, initializer=_end_at_interrupt), iter(enumerate(tasks))
+    playing: dict[Future[list[GameResult]], int] = {}
+    try:
+        while True:
+            with child_settings():
+                for index, task in itertools.islice(left, num_processes - len(playing)):
+                    playing[executor.submit(_play_task, task)] = index
+            if not playing:
+                return
+            for future in wait(playing, return_when=FIRST_COMPLETED).done:
+                yield playing.pop(future), future.result()
+    finally:
+        executor.shutdown(wait=False)
 
 
 def _play_task(task: Task) -> list[GameResult]:
@@ -81,5 +89,5 @@ def _player(model: AtariModel | None, game: str, protocol: Protocol) -> AtariPla
     return make_player("", game, model, protocol, num_threads=1)  # the processes use the processors
 
 
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
+def _end_at_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a terminal's Ctrl-C ends us silently; who waits for us tells of it

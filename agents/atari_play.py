@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from agents.atari_player import EPSILONS, RANDOM, AtariModel, AtariPlayer, check_epsilon, find_models, make_player
 from agents.atari_scores import SCORES_2015
 from agents.atari_view import Moment
+from agents.model_files import find_model
 from games.atari import FRAMES_PER_SECOND, AtariError, AtariGame, find_game, find_protocol
 
 if TYPE_CHECKING:
@@ -101,17 +103,26 @@ def check(setting: Setting) -> None:
     for name, value, least in (("seed", setting.seed, 0), ("speed", setting.speed, 0), ("steps", setting.steps, 1)):
         if value is not None and not value >= least:
             raise AtariError(f"--{name} {value:g} is less than {least}")
-    if setting.human and (setting.bot or setting.video or setting.picture or setting.explain or setting.epsilon):
+    others = (setting.bot, setting.epsilon, setting.video, setting.picture, setting.explain)
+    if setting.human and any(other is not None for other in others):
         raise AtariError("--human plays alone: without --bot, --epsilon, --video, --picture and --explain")
-    if setting.human and not sys.stdin.isatty():
-        raise AtariError("--human needs a terminal to read keys from")
-    for name, file in (("video", setting.video), ("picture", setting.picture)):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise AtariError(f"--{name} {file}: there is no folder {file.parent}")
-    if setting.video is not None and setting.video.suffix != ".mp4":
-        raise AtariError(f"--video {setting.video}: videos are MP4 files, named so")
-    if setting.picture is not None and setting.picture.suffix != ".png":
-        raise AtariError(f"--picture {setting.picture}: pictures are PNG files, named so")
+    if setting.human and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise AtariError("--human needs a terminal to draw in and to read keys from")
+    check_file("video", setting.video, ".mp4")
+    check_file("picture", setting.picture, ".png")
+
+
+def check_file(name: str, file: Path | None, suffix: str) -> None:
+    """Refuse, before a game is played for it, a file that cannot be written."""
+    if file is None:
+        return
+    folder = file.absolute().parent
+    if file.suffix != suffix:
+        raise AtariError(f"--{name} {file}: its name must end in {suffix}")
+    if not folder.is_dir():
+        raise AtariError(f"--{name} {file}: there is no folder {file.parent}")
+    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        raise AtariError(f"--{name} {file}: it cannot be written")
 
 
 def choose_player(setting: Setting) -> tuple[AtariPlayer, float]:
@@ -121,8 +132,7 @@ def choose_player(setting: Setting) -> tuple[AtariPlayer, float]:
     if setting.bot not in (None, RANDOM):
         model = one_model(str(setting.bot), game)
     elif setting.bot is None and not setting.human:
-        with contextlib.suppress(AtariError):
-            model = one_model(f"atari-{(game or 'pong').replace('_', '-')}", game)
+        model = shipped_model(game or "pong")
     game = game or (model.game if model is not None else "pong")
     protocol = find_protocol(setting.protocol or (model.protocol if model is not None else "nature"))
     epsilon = EPSILONS[protocol.name] if setting.epsilon is None else check_epsilon(setting.epsilon)
@@ -132,6 +142,15 @@ def choose_player(setting: Setting) -> tuple[AtariPlayer, float]:
         raise AtariError("--explain looks into a network: --bot names none")
     name = RANDOM if model is None else str(setting.bot or model.path.parent.name)
     return make_player(name, game, model, protocol), epsilon
+
+
+def shipped_model(game: str) -> AtariModel | None:
+    """Return the model of a game that comes with Playfield; None, said in a line, where there is none."""
+    name = f"atari-{game.replace('_', '-')}"
+    if find_model(name) is None:
+        print(f"play.py: no network for {game} is shipped: chance plays; --bot names another", file=sys.stderr)
+        return None
+    return one_model(name, game)
 
 
 def one_model(spec: str, game: str | None) -> AtariModel:
@@ -154,7 +173,8 @@ class Session:
         self.player = player
         self.epsilon = epsilon
         self.method = setting.explain
-        self.num_steps = setting.steps
+        per_step = find_protocol("nature").frame_skip // player.protocol.frame_skip  # a person's are single frames
+        self.num_steps = None if setting.steps is None else setting.steps * per_step
         self.game = AtariGame(player.game, player.protocol)
         self.choose: Callable[[NDArray[np.float32]], int] = self._choose_by_value
         self.has_ended = self.was_cut_off = False
@@ -311,10 +331,11 @@ def make_files(session: Session, setting: Setting, console: Console) -> None:
                 write(draw(moment))
             advance()
 
-        session.run(show)
-    if setting.picture is not None:
-        (moment,) = last
-        write_picture(setting.picture, session, moment)
+        try:
+            session.run(show)
+        finally:  # after Ctrl-C, too
+            if setting.picture is not None and last:
+                write_picture(setting.picture, session, last[0])
 
 
 def write_picture(path: Path, session: Session, moment: Moment) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.player import find_model
+from agents.model_files import find_model
 from games.atari import (
     FULL_ACTION_SET,
     VERSION,
@@ -120,7 +120,8 @@ def find_models(spec: str) -> list[AtariModel]:
     file = find_model(spec)
     if file is not None:
         return [read_model(file)]
-    files = sorted({*Path(spec).glob("*.safetensors"), *Path(spec).glob("*/*.safetensors")})
+    folders = [find_model(folder.absolute()) for folder in sorted(Path(spec).glob("*/"))]
+    files = [*sorted(Path(spec).glob("*.safetensors")), *(found for found in folders if found is not None)]
     if not files:
         raise AtariError(f"player {spec!r}: neither {RANDOM} nor a model file, its folder or a folder of such folders")
     return [read_model(path) for path in files]

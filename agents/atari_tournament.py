@@ -297,7 +297,8 @@ def aggregates(plan: Plan, results: Results) -> dict[str, Any]:
         )
         estimates: dict[str, Estimate] = aggregate(scores, plan.seed)
         table[name] = {key: estimate._asdict() for key, estimate in estimates.items()}
-    intervals = f"95 % intervals by stratified bootstrap over {' or '.join(sorted(unit))}; 1 is the human of 2015"
+    resampled = f" over {' or '.join(sorted(unit))}" if unit else ""
+    intervals = f"95 % intervals by stratified bootstrap{resampled}; 1 is the human of 2015"
     return {"aggregates": table, "aggregate_games": games, "intervals": intervals}
 
 
@@ -306,10 +307,12 @@ def conditions(plan: Plan) -> str:
     protocol = plan.protocol
     sticky = f"sticky actions {protocol.sticky_probability:g}" if protocol.sticky_probability else "no sticky actions"
     noops = f"up to {protocol.max_noops} no-ops" if protocol.max_noops else "no no-ops"
+    networks = [model for runs in plan.models.values() for model in runs if model is not None]
+    is_foreign = any(model.full_action_set != protocol.full_action_set for model in networks)
     return (
         f"protocol {protocol.name}: {sticky}, {noops}, {protocol.frame_skip} frames a step, "
         f"{protocol.max_episode_frames:,} frames a game at most; epsilon {plan.epsilon:g}, {plan.episodes} games each, "
-        f"seed {plan.seed}"
+        f"seed {plan.seed}{'; networks keep the actions that they learnt with' if is_foreign else ''}"
     )
 
 
@@ -347,7 +350,7 @@ def aggregate_table(document: dict[str, Any]) -> Table:
     titles = {"iqm": "interquartile mean", "median": "median", "mean": "mean", "optimality_gap": "optimality gap"}
     table = new_table(("player", "over all games", "95 % interval"))
     for name, estimates in document["aggregates"].items():
-        table.add_row(short(name), "" if estimates else "not all are played", style="bold")
+        table.add_row(short(name), "" if estimates else "games or trainings are missing", style="bold")
         for key, title in titles.items() if estimates else ():
             value, low, high = (f"{estimates[key][end]:.3f}" for end in ("value", "low", "high"))
             table.add_row("  " + title, value, f"{low} to {high}")

@@ -15,7 +15,8 @@ import tyro
 
 from agents import learner_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError, check
-from agents.learner_command import MODEL_FILE, run_directory
+from agents.learner_command import run_directory
+from agents.model_files import BEST_FILE, MODEL_FILE, find_model
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from agents.run import Run, StopSignal
     from games.atari_vector import AtariEnvs
 
-BEST_FILE = "best.safetensors"  # those that an evaluation found best
 REPORT_FILE = "report.json"
 REPORT_EPISODES = 30
 REPORT_SEED = 1_000_000  # of the closing score: the seeds neither of training nor of the evaluations on the way
@@ -118,18 +118,20 @@ def train(options: Options, console: Console) -> None:
         try:
             training = Training(config, envs, device)
             with StopSignal("stopping after this round; a second Ctrl-C stops at once") as stop:
-                finished = run_rounds(run, training, games, stop, console)
-            if not finished:
+                ending = run_rounds(run, training, games, stop, console)
+            if ending is None:
                 notice(f"stopped; go on with: {resume_command(options, directory)}")
                 return
+            notice(f"trained: {ending}")
         finally:
             envs.close()
             if games is not None:
                 games.close()
         report(directory, config, device, console)
-        watch = ["python", "play.py", "atari", "--game", config.game, "--bot", str(best_network(directory))]
+        watch = ["python", "play.py", "atari", "--game", config.game, "--bot", str(directory)]
         notice(f"watch it:    {shlex.join(watch)}")
-        notice(f"train on:    {resume_command(options, directory, steps=config.steps * 2)}")
+        if config.regularisers.patience is None:  # which is part of what is learnt, and would end it again
+            notice(f"train on:    {resume_command(options, directory, steps=config.steps * 2, target_score=None)}")
 
 
 def processes(asked: int, config: DqnConfig) -> int:
@@ -182,8 +184,11 @@ def free_bytes() -> int | None:
         return None
 
 
-def run_rounds(run: Run, training: Training, games: AtariEnvs | None, stop: StopSignal, console: Console) -> bool:
-    """Train from the last checkpoint on; return False where a signal asked to stop, with everything saved."""
+def run_rounds(run: Run, training: Training, games: AtariEnvs | None, stop: StopSignal, console: Console) -> str | None:
+    """Train from the last checkpoint on; return why it is at its end, None where a signal asked to stop.
+
+    Everything is saved.
+    """
     from agents.dqn.journal import Journal, is_due
     from agents.dqn.progress import Display
 
@@ -192,8 +197,9 @@ def run_rounds(run: Run, training: Training, games: AtariEnvs | None, stop: Stop
     if checkpoint is not None:
         training.set_state(checkpoint.arrays, checkpoint.state)
         journal.set_state(checkpoint.state["journal"])
-        if checkpoint.step >= config.steps or is_done(config, journal):
-            return True
+        ending = ending_of(config, checkpoint.step, journal)
+        if ending is not None:
+            return ending
     steps = training.actor.steps
     with Display(console, config, steps) as display:
         for done in training.rounds():
@@ -204,27 +210,29 @@ def run_rounds(run: Run, training: Training, games: AtariEnvs | None, stop: Stop
                 metrics = journal.line()
             if games is not None and (last or is_due(config.evaluation_period, steps, done.steps)):
                 metrics |= evaluation(run.directory, training, games, journal)
-            last = last or is_done(config, journal)
+            ending = ending_of(config, done.steps, journal)
             if metrics:
                 run.log(done.steps, **metrics)
                 run.log_timing(done.steps, **display.timing(done.steps))
                 display.print(done.steps, metrics)
-            if stop.requested or last or is_due(config.checkpoint_period, steps, done.steps):
+            if stop.requested or ending or is_due(config.checkpoint_period, steps, done.steps):
+                save_network(run.directory / MODEL_FILE, training, done.steps)
                 arrays, state = training.get_state()
                 run.save_checkpoint(done.steps, arrays, {**state, "journal": journal.get_state()})
-                save_network(run.directory / MODEL_FILE, training, done.steps)
-            if last or stop.requested:
-                return last
+            if ending or stop.requested:
+                return ending
             steps = done.steps
-    return True
+    return ending_of(config, steps, journal)
 
 
-def is_done(config: DqnConfig, journal: Journal) -> bool:
-    """Say whether an evaluation has reached the score asked for, or too many have brought no better one."""
-    patience = config.regularisers.patience
-    score, wanted = journal.best_score, config.target_score
-    reached = score is not None and wanted is not None and score >= wanted
-    return reached or (patience is not None and journal.evaluations_since_best >= patience)
+def ending_of(config: DqnConfig, steps: int, journal: Journal) -> str | None:
+    """Return why a training is at its end after so many steps, None where it goes on."""
+    score, patience = journal.best_score, config.regularisers.patience
+    if score is not None and config.target_score is not None and score >= config.target_score:
+        return f"an evaluation reached {score:g}, and --target-score is {config.target_score:g}"
+    if score is not None and patience is not None and journal.evaluations_since_best >= patience:
+        return f"{patience} evaluations brought no better score than {score:g}"
+    return f"all {config.steps:,} steps are done" if steps >= config.steps else None
 
 
 def evaluation(directory: Path, training: Training, games: AtariEnvs, journal: Journal) -> dict[str, float]:
@@ -261,7 +269,8 @@ def report(directory: Path, config: DqnConfig, device: torch.device, console: Co
     from agents.dqn.journal import standard_error
     from nets.models import QNetwork, load_model
 
-    path = best_network(directory)
+    path = find_model(directory.absolute())
+    assert path is not None, "the run is done"
     network, _ = load_model(path, device)
     assert isinstance(network, QNetwork)
     games = evaluation_games(config, REPORT_EPISODES)
@@ -271,22 +280,18 @@ def report(directory: Path, config: DqnConfig, device: torch.device, console: Co
         games.close()
     scores = [result.score for result in results]
     mean, error = sum(scores) / len(scores), standard_error(results)
-    document = {"model": path.name, "protocol": config.protocol, "mean": mean, "standard_error": error}
+    played = {"protocol": config.protocol, "epsilon": config.evaluation_epsilon, "seed": REPORT_SEED}
+    document = {"model": path.name, **played, "mean": mean, "standard_error": error}
     (directory / REPORT_FILE).write_text(json.dumps({**document, "scores": scores}, indent=1) + "\n")
     console.print(
-        f"{path.name} over {len(scores)} games of {config.game} ({config.protocol}): mean score {mean:.1f}, 95 % "
-        f"interval {mean - 1.96 * error:.1f} to {mean + 1.96 * error:.1f}, from {min(scores)} to {max(scores)}",
+        f"{path.name} over {len(scores)} games of {config.game} ({config.protocol}, epsilon "
+        f"{config.evaluation_epsilon:g}): mean score {mean:.1f}, 95 % interval {mean - 1.96 * error:.1f} to "
+        f"{mean + 1.96 * error:.1f}, from {min(scores)} to {max(scores)}",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def best_network(directory: Path) -> Path:
-    """Return the model file that evaluations found best, the newest where there were none."""
-    best = directory / BEST_FILE
-    return best if best.exists() else directory / MODEL_FILE
-
-
-def resume_command(options: Options, directory: Path, **changes: int) -> str:
+def resume_command(options: Options, directory: Path, **changes: int | None) -> str:
     """Return the command line that goes on with a run, some options changed."""
     return learner_command.resume_command("dqn", options, PRESETS[options.preset], directory, **changes)

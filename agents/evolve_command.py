@@ -32,7 +32,8 @@ from agents.evolve import (
     finalists,
     first_state,
 )
-from agents.learner_command import MODEL_FILE, run_directory
+from agents.learner_command import run_directory
+from agents.model_files import MODEL_FILE
 from agents.run import Run, StopSignal
 from games.checkers import CHECKERS
 from games.compiled import NDArray

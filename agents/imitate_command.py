@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -106,13 +105,7 @@ def check(options: Options) -> None:
 
 def resume_command(options: Options, directory: Path) -> str:
     """Return the command line that goes on with a run."""
-    words = ["--game", options.game]
-    if options.init is not None:
-        words += ["--init", str(options.init)]
-    if options.data:
-        words += ["--data", *map(str, options.data)]
-    command = learner_command.resume_command("imitate", options, PRESETS[options.preset], directory)
-    return f"{command} {shlex.join(words)}"
+    return learner_command.resume_command("imitate", options, PRESETS[options.preset], directory)
 
 
 def data_paths(options: Options) -> tuple[Path, ...]:

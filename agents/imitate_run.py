@@ -26,9 +26,9 @@ from agents.imitate import Learner, adapted, mover_logits, train
 from agents.imitate_command import Options, data_paths, resume_command
 from agents.imitate_config import ImitateError
 from agents.imitate_data import SampleStream, Split, split_records
-from agents.learner_command import MODEL_FILE, run_directory
+from agents.learner_command import run_directory
+from agents.model_files import MODEL_FILE, find_model
 from agents.network_evaluator import save_for_game
-from agents.player import find_model
 from agents.run import Run, StopSignal
 from games.archives import load_records
 from games.catalogue import find_game
@@ -171,7 +171,7 @@ def first_model(options: Options, material: Material) -> PolicyValueNet:
 
 def load_initial(path: Path, game: Game) -> tuple[PolicyValueNet, str]:
     """Return the network of --init and the name of its planes; ImitateError where it is of another game."""
-    file = find_model(str(path))
+    file = find_model(path)
     if file is None:
         raise ImitateError(f"--init {path}: no model file or folder")
     model, header = load_model(file)
@@ -182,7 +182,7 @@ def load_initial(path: Path, game: Game) -> tuple[PolicyValueNet, str]:
 
 def model_hash(path: Path) -> str:
     """Return a hash of a model file's bytes."""
-    file = find_model(str(path))
+    file = find_model(path)
     assert file is not None, path
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import tyro
 
 RUNS = Path("runs")
-MODEL_FILE = "model.safetensors"  # the newest weights, in a run's directory
+STOPPED = 130  # the exit status of a program that Ctrl-C has ended
 
 Config = Any  # a frozen dataclass
 
@@ -51,7 +51,7 @@ def parse(options: type[OptionsT], arguments: Sequence[str], presets: Mapping[st
 
 
 def run(program: str, train: Callable[[], None]) -> int:
-    """Train, and return the exit status: 2 where a door refuses, with its one line."""
+    """Train, and return the exit status: 2 where a door refuses, 130 after Ctrl-C, each with its one line."""
     from games.compiled import announce_compilation
 
     announce_compilation()
@@ -60,6 +60,9 @@ def run(program: str, train: Callable[[], None]) -> int:
     except ValueError as error:  # RunError and the other doors' errors
         print(f"{program}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the first round or after the last, or the second one: in between a run saves
+        print(f"{program}: stopped at once; --resume goes on from what was saved last", file=sys.stderr)
+        return STOPPED
     return 0
 
 
@@ -85,8 +88,12 @@ def run_directory(options: LearnerOptions, name: str) -> Path:
 def resume_command(learner: str, options: LearnerOptions, preset: Config, directory: Path, **changes: Any) -> str:
     """Return the command line that goes on with a run, some fields of its config changed."""
     config = dataclasses.replace(options.config, **changes)
-    words = ["python", "train.py", learner, "--preset", options.preset, *option_words(config, preset)]
-    return shlex.join([*words, "--out", str(directory), "--resume"])
+    words = ["python", "train.py", learner, "--preset", options.preset]
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+        value = getattr(options, field.name)
+        if field.name not in ("preset", "out", "resume", "config") and value != field.default:
+            words += words_of(field.name, value)
+    return shlex.join([*words, *option_words(config, preset), "--out", str(directory), "--resume"])
 
 
 def option_words(config: Config, default: Config) -> list[str]:
@@ -94,18 +101,18 @@ def option_words(config: Config, default: Config) -> list[str]:
     words: list[str] = []
     for field in dataclasses.fields(config):
         value, known = getattr(config, field.name), getattr(default, field.name)
-        option = option_name(field.name)
         if value == known:
             continue
-        if dataclasses.is_dataclass(value):
-            words += option_words(value, known)
-        elif isinstance(value, bool):
-            words.append(f"--{'' if value else 'no-'}{option}")
-        elif isinstance(value, tuple):
-            words += [f"--{option}", *map(str, value)]
-        else:
-            words += [f"--{option}", str(value)]
+        words += option_words(value, known) if dataclasses.is_dataclass(value) else words_of(field.name, value)
     return words
+
+
+def words_of(name: str, value: Any) -> list[str]:
+    """Return an option with its value as words of a command line."""
+    option = option_name(name)
+    if isinstance(value, bool):
+        return [f"--{'' if value else 'no-'}{option}"]
+    return [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))]
 
 
 def option_name(field_name: str) -> str:

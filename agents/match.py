@@ -11,10 +11,9 @@ import functools
 import importlib
 import multiprocessing
 import os
-import signal
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -23,6 +22,7 @@ import numpy as np
 
 from agents.analysis import RESIGN, IllegalMoveError, PlayerError
 from agents.arena import available_processors
+from agents.child_processes import child_settings
 from agents.player import Player, make_player, parse_spec
 from agents.umpire import Umpire, Verdict, make_umpire
 from games.notation import play_turn, turn_name
@@ -31,7 +31,6 @@ from games.rules import Game, State, States, apply, game_of, is_over, to_play
 
 MAX_TURNS = 1000  # a game under rules that never end it is drawn here
 STOP_SECONDS = 2.0  # how long a worker process may take to close its players before it is killed
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 FORFEITS = ("illegal move", "crash", "timeout")  # the reasons why a game is lost off the board
 RESIGNATION = "resignation"  # the reason why a player's own word ends a game
 
@@ -320,7 +319,7 @@ def _play_in_processes(
     waiting = iter(games)
     lifeline, held = multiprocessing.Pipe(duplex=False)
     try:
-        with _child_settings():
+        with child_settings():
             crew.extend(_start_worker(lifeline, game, players, terms) for _ in range(workers))
         for worker in crew:
             _hand_over(worker, next(waiting, None))
@@ -344,25 +343,6 @@ def _start_worker(lifeline: Connection, game: Game, players: Sequence[Contestant
     process.start()
     theirs.close()
     return _Worker(process, ours)
-
-
-@contextlib.contextmanager
-def _child_settings() -> Iterator[None]:
-    """Let processes started here inherit one thread each, and leave Ctrl-C to the parent."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
 
 
 def _hand_over(worker: _Worker, scheduled: ScheduledGame | None) -> None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from agents.analysis import Analysis, PlayerError, Progress
+from agents.model_files import find_model
 from games.rules import Game, State, States
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 DEFAULT_DEPTH = 8  # whole turns, where a spec sets no limit
 DEFAULT_ENDGAME = 4  # pieces that endgame tables are asked for; tables up to here are made on first use, in seconds
 FORCED_DEPTH = 2  # whole turns, where there is nothing to choose
-MODEL_FILE = "model.safetensors"  # what a model's folder and a run's directory call it
-SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
 class Player(Protocol):
@@ -205,16 +204,6 @@ def _parse_options(text: str, kind: str, items: list[str]) -> dict[str, int | fl
         except PlayerError as error:
             raise PlayerError(f"player {text!r}: {error}") from None
     return options
-
-
-def find_model(path: str) -> Path | None:
-    """Return the model file at a path, or in the folder there; relative paths also start at the shipped models."""
-    for base in (Path(), SHIPPED_MODELS.parent, SHIPPED_MODELS):
-        candidate = base / path
-        for file in (candidate, candidate / MODEL_FILE):
-            if file.is_file():
-                return file
-    return None
 
 
 def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | None = None) -> Player:

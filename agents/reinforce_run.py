@@ -18,9 +18,9 @@ from agents import learner_command
 from agents.alphago_config import REINFORCE_PRESETS, ReinforceConfig
 from agents.analysis import PlayerError
 from agents.arena import available_processors
-from agents.learner_command import MODEL_FILE, run_directory
+from agents.learner_command import run_directory
+from agents.model_files import MODEL_FILE, find_model
 from agents.network_evaluator import NetworkEvaluator, encoder_of, save_for_game
-from agents.player import find_model
 from agents.policy_games import by_seat, play_games
 from agents.ratings import match_elo
 from agents.reinforce import learn, opponent_of, play_iteration
@@ -50,7 +50,7 @@ class Policy:
 
 def load_policy(path: Path, option: str) -> Policy:
     """Return the policy of a model file or folder; ValueError, naming the option, where there is none."""
-    file = find_model(str(path))
+    file = find_model(path)
     if file is None:
         raise PlayerError(f"{option} {path}: no model file or folder")
     model, header = load_model(file)

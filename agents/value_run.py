@@ -19,7 +19,8 @@ from agents import learner_command
 from agents.alphago_config import VALUE_PRESETS, ValueConfig
 from agents.analysis import PlayerError
 from agents.arena import available_processors
-from agents.learner_command import MODEL_FILE, run_directory
+from agents.learner_command import run_directory
+from agents.model_files import MODEL_FILE
 from agents.network_evaluator import save_for_game
 from agents.reinforce_run import Policy, evaluator_of, load_policy
 from agents.run import Run, StopSignal

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from agents import accuracy
 from agents.imitate_data import choose_games
-from agents.player import find_model
+from agents.model_files import find_model
 from benchmarks.timing import BenchError, Document
 from games.archives import load_records
 from games.catalogue import find_game

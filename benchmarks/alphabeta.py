@@ -11,7 +11,7 @@ from rich.table import Table
 
 from agents.alphabeta import MAX_DEPTH, Searcher, SearchLimits
 from agents.evaluators import Evaluator, anaconda, lines, load_evaluator, material
-from agents.player import find_model
+from agents.model_files import find_model
 from benchmarks.peers import PeerMissingError, open_spiel_checkers, open_spiel_searcher
 from benchmarks.positions import PLIES, after_lines, random_lines
 from benchmarks.timing import BenchError, Document, installed_version, rate_fields, time_fields

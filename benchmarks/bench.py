@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -521,6 +522,8 @@ def run(options: Subject) -> int:
     for name, least in LEAST.items():
         if getattr(options, name, least) < least:
             raise BenchError(f"--{name} {getattr(options, name)} is less than {least}")
+    if (png := getattr(options, "png", None)) is not None:
+        check_picture(png)
     announce_compilation()
     described = machine()  # before the load is ours
     report = options.run()
@@ -534,6 +537,16 @@ def run(options: Subject) -> int:
             console.print(table)
         console.print(machine_line(described), soft_wrap=True)
     return 0
+
+
+def check_picture(file: Path) -> None:
+    """Raise BenchError, before anything is measured, where a picture cannot be drawn or written."""
+    from benchmarks.timing import BenchError
+
+    if importlib.util.find_spec("matplotlib") is None:
+        raise BenchError("--png needs matplotlib: pip install 'playfield[plots]'")
+    if not file.absolute().parent.is_dir():
+        raise BenchError(f"--png {file}: there is no folder {file.parent}")
 
 
 if __name__ == "__main__":

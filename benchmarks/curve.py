@@ -108,10 +108,8 @@ def shown(match: dict[str, Any]) -> str:
 
 def draw(document: Document, file: Path) -> None:
     """Draw the curves against the piece count over CPU time, with their intervals, as a picture (extra [plots])."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise BenchError("--png needs matplotlib: pip install 'playfield[plots]'") from None
+    from matplotlib.figure import Figure
+
     opponents = [name for name in document["runs"][0]["points"][0] if name.startswith("material")]
     figure = Figure(figsize=(5.0 * len(opponents), 3.8), layout="constrained")
     axes = figure.subplots(1, len(opponents), squeeze=False, sharey=True)[0]

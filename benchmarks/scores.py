@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
+from agents.arena import available_processors
 from agents.atari_scores import SCORES_2015
+from agents.dqn.journal import GAMES
 from benchmarks.frames import title_of
 from benchmarks.peers import PeerMissingError, installed
 from benchmarks.timing import BenchError, Document, installed_version
@@ -58,6 +60,8 @@ def curve(run: Path) -> Document:
         raise BenchError(
             f"{run}: no {Path(error.filename).name}; name the directory of a run of train.py dqn"
         ) from None
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{run}: it cannot be read as a run of train.py dqn: {error}") from None
     seconds = dict(zip(timing, accumulate(line["seconds"] for line in timing.values()), strict=True))
     points, evaluations = (
         [
@@ -97,25 +101,29 @@ def peer(game: str, seconds: float) -> Document:
     except PeerMissingError as reason:
         return {"note": str(reason)}
     import gymnasium
+    import torch
     from stable_baselines3 import DQN
     from stable_baselines3.common.callbacks import BaseCallback
 
     points: Points = []
+    scores: deque[float] = deque(maxlen=GAMES)
 
     class Recorder(BaseCallback):
-        """Notes the score every few seconds, and stops the training in time."""
+        """Notes the mean score of whole games every few seconds, and stops the training in time."""
 
         def __init__(self) -> None:
             super().__init__()
             self.started = self.noted = time.perf_counter()
 
         def _on_step(self) -> bool:
+            [info], [done] = self.locals["infos"], self.locals["dones"]
+            if done and (not info["lives"] or info["TimeLimit.truncated"]):  # else a life was lost, and no game
+                scores.append(float(info["score"]))
             now = time.perf_counter()
-            games: list[dict[str, Any]] = list(self.model.ep_info_buffer or ())
-            if games and now - self.noted >= POINT_SECONDS:
+            if scores and now - self.noted >= POINT_SECONDS:
                 self.noted = now
-                score = sum(game["r"] for game in games) / len(games)
-                points.append({"step": self.num_timesteps, "seconds": now - self.started, "score": float(score)})
+                score = sum(scores) / len(scores)
+                points.append({"step": self.num_timesteps, "seconds": now - self.started, "score": score})
             return now - self.started < seconds
 
     model = DQN(
@@ -133,7 +141,11 @@ def peer(game: str, seconds: float) -> Document:
         seed=0,
         device="cpu",
     )
-    model.learn(10_000_000, callback=Recorder())
+    torch.set_num_threads(available_processors())
+    try:
+        model.learn(10_000_000, callback=Recorder())
+    finally:
+        torch.set_num_threads(1)
     return {"version": installed_version(PEER), "seed": 0, "points": points}
 
 
@@ -155,10 +167,8 @@ def tables(document: Document) -> list[Table]:
 
 def draw(document: Document, file: Path) -> None:
     """Draw the curves over the clock's minutes as a picture (extra [plots])."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise BenchError("--png needs matplotlib: pip install 'playfield[plots]'") from None
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axis = figure.subplots()
     for made in document["curves"]:

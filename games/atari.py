@@ -105,7 +105,7 @@ def find_game(name: str) -> str:
         raise AtariError(f"Atari game {name!r} needs two players, and here there is one")
     near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
     near += [letters for letters in names if len(wanted) > 2 and wanted in letters and letters not in near]
-    meant = f"did you mean {' or '.join(names[letters] for letters in near[:4])}?" if near else "see --help"
+    meant = f"did you mean {' or '.join(names[letters] for letters in near[:4])}?" if near else " ".join(names.values())
     raise AtariError(f"no Atari game {name!r} among the {len(names)}: {meant}")
 
 

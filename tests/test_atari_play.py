@@ -258,7 +258,7 @@ def test_a_video_has_every_frame(run: Run, model: Path, tmp_path: Path) -> None:
         (["--human", "--bot", "random"], "--human plays alone"),
         (["--human"], "--human needs a terminal"),
         (["--bot", "random", "--explain", "gradcam"], "--explain looks into a network"),
-        (["--video", "game.avi"], "videos are MP4 files"),
+        (["--video", "game.avi"], "its name must end in .mp4"),
         (["--picture", "nowhere/game.png"], "there is no folder nowhere"),
         (["--bot", "models/checkers-anaconda"], "its header says checkers"),
     ],

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +27,7 @@ from nets.presets import preset
 
 Save = Callable[..., Path]
 
+ROOT = Path(__file__).resolve().parent.parent
 SHORT = replace(PROTOCOLS["nature"], max_episode_frames=400)
 
 
@@ -61,6 +67,14 @@ def test_a_folder_of_folders_is_one_player_of_several_games(save: Save) -> None:
     folder = save().parent.parent
     save("breakout", 4)
     assert [model.game for model in find_models(str(folder))] == ["breakout", "pong"]
+
+
+def test_a_run_is_one_player_its_best_network(save: Save) -> None:
+    file = save()
+    best = file.with_name("best.safetensors")
+    best.write_bytes(file.read_bytes())
+    assert [model.path for model in find_models(str(file.parent))] == [best]
+    assert [model.path.name for model in find_models(str(file.parent.parent))] == ["best.safetensors"]
 
 
 def test_chance_and_epsilon_draw_and_otherwise_the_best_is_taken(save: Save) -> None:
@@ -167,6 +181,20 @@ def test_what_cannot_be_played_is_refused_in_one_line(
     assert out == ""
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells when the games have begun")
+def test_ctrl_c_ends_a_tournament_at_once() -> None:
+    command = [sys.executable, "tournament.py", "atari", "random", "--games", "pong", "--episodes", "1000"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)  # all of the games take many minutes
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == "tournament.py: stopped"
 
 
 def test_models_that_do_not_fit_are_refused(save: Save, capsys: pytest.CaptureFixture[str]) -> None:

@@ -289,7 +289,7 @@ def test_seats() -> None:
 
 
 def test_the_best_bot_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.player.SHIPPED_MODELS", tmp_path / "models")
+    monkeypatch.setattr("agents.model_files.SHIPPED_MODELS", tmp_path / "models")
     monkeypatch.chdir(tmp_path)
     assert play.best_bot(CHECKERS) == "material:depth=8"
     (tmp_path / "models" / "checkers-anaconda").mkdir(parents=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import player as players
+from agents import model_files
 from agents.analysis import PlayerError
 from agents.evaluators import save_evaluator
-from agents.player import PlayerSpec, find_model, make_player, parse_spec
+from agents.model_files import find_model
+from agents.player import PlayerSpec, make_player, parse_spec
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.pdn import parse_fen
@@ -101,10 +102,13 @@ def test_find_model_looks_beside_the_packages(tmp_path: Path, monkeypatch: pytes
     (shipped / "best" / "model.safetensors").touch()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setattr(players, "SHIPPED_MODELS", shipped)
+    monkeypatch.setattr(model_files, "SHIPPED_MODELS", shipped)
     for path in ("best", "models/best", "models/best/model.safetensors", str(shipped / "best")):
         found = find_model(path)
         assert found is not None and found.samefile(shipped / "best" / "model.safetensors")
+    (shipped / "best" / "best.safetensors").touch()
+    chosen = find_model("best")
+    assert chosen is not None and chosen.name == "best.safetensors", "of a run the network that scored best"
     assert find_model("worst") is None
     Path("best").touch()
     assert find_model("best") == Path("best"), "the working directory comes first"

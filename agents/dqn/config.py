@@ -158,6 +158,7 @@ LEAST = {  # of the numbers that cannot be 0, or that can be below
     "v_max": -math.inf,
     "target_score": -math.inf,
 }
+NEED_REPLAY = ("prioritised", "n_step", "double", "distribution", "target_period", "updates")
 MOST = dict.fromkeys(
     (
         *("discount", "lambda_", "epsilon", "evaluation_epsilon", "importance_exponent"),
@@ -181,20 +182,33 @@ def check(config: DqnConfig) -> None:
         raise DqnConfigError(f"--v-min {config.v_min:g}: below --v-max {config.v_max:g}")
     if config.random_shift >= 42:
         raise DqnConfigError(f"--random-shift {config.random_shift}: at most 41, half a frame")
+    _check_used(config)
     if config.learns_on_policy:
         _check_without_replay(config)
     else:
         _check_replay(config)
 
 
+def _check_used(config: DqnConfig) -> None:
+    """Refuse options that would have no effect."""
+    on_policy, is_evaluated = config.learns_on_policy, config.evaluation_period > 0
+    for is_used, needed, names in (
+        (not on_policy, "replay STEPS", NEED_REPLAY),
+        (on_policy, "replay 0", ("lambda_", "epochs")),
+        (config.prioritised, "prioritised", ("priority_exponent", "importance_exponent")),
+        (config.distribution != "none", "distribution NAME", ("num_atoms",)),
+        (config.distribution == "categorical", "distribution categorical", ("v_min", "v_max")),
+        (is_evaluated, "evaluation-period STEPS", ("target_score",)),
+    ):
+        for name in names if not is_used else ():
+            if getattr(config, name) != getattr(_FAST, name):
+                raise DqnConfigError(f"--{option_name(name)} {getattr(config, name)}: only with --{needed}")
+    if config.regularisers.patience is not None and not is_evaluated:
+        raise DqnConfigError(f"--patience {config.regularisers.patience}: only with --evaluation-period STEPS")
+
+
 def _check_without_replay(config: DqnConfig) -> None:
-    """Refuse what needs a replay memory."""
-    changed = {"prioritised": False, "n_step": 1, "double": False, "distribution": "none", "target_period": 0}
-    for name, needed in changed.items():
-        if getattr(config, name) != needed:
-            raise DqnConfigError(
-                f"--{option_name(name)} {getattr(config, name)}: only with a replay memory (--replay STEPS)"
-            )
+    """Refuse a minibatch that no rollout fills."""
     if config.batch_size > config.steps_a_rollout:
         raise DqnConfigError(
             f"--batch-size {config.batch_size}: at most the {config.steps_a_rollout} steps of a rollout without replay"
@@ -218,8 +232,10 @@ _QUICK = replace(_FAST, steps=150_000, epsilon_steps=30_000, evaluation_period=0
 
 # Mnih et al. 2015, extended data table 1. What its text calls frames of replay, exploration and training are agent
 # steps, as in the authors' program (50 million of 4 frames are the "38 days" that it tells); the period of the target
-# network is in updates, as the table says, where the program counts steps. What differs: convolutions in bfloat16 where
-# the processor computes in it (--precision float32 is as published), and play that is one update older (--overlap).
+# network is in updates, as the table says, where the program counts steps. RMSProp's 0.01 is added to squares of
+# gradients that the authors' program sums over the 32 steps of a minibatch, and ours are means. What differs:
+# convolutions in bfloat16 where the processor computes in it (--precision float32 is as published), and play that is
+# one update older (--overlap).
 _DQN_2015 = DqnConfig(
     steps=50_000_000,
     num_envs=1,
@@ -235,7 +251,7 @@ _DQN_2015 = DqnConfig(
     learning_rate=2.5e-4,
     final_learning_rate=1.0,
     average=0.0,
-    optimiser_epsilon=0.01,
+    optimiser_epsilon=0.01 / 32**2,
     learning_rate_warmup=0,
     max_gradient_norm=0.0,
     epsilon=0.1,

@@ -113,16 +113,22 @@ def run(options: Options) -> int:
     plan = prepare(options)
     started = time.monotonic()
     results = play(plan, options.workers, Console(stderr=True, highlight=False, markup=False))
+    num_played = sum(map(len, results.values()))
+    num_games = sum(len(task.numbers) for _, task in plan.parts)
+    if num_played < num_games:
+        print(f"tournament.py: stopped after {num_played} of {num_games} games", file=sys.stderr)
+    if not num_played:
+        return STOPPED
     document = summary(plan, results, time.monotonic() - started)
     if options.json:
         print(json.dumps(document))
-        return 0
-    console.print(conditions(plan), soft_wrap=True)
-    console.print(score_table(document))
-    if len(plan.games) > 1:
-        console.print(aggregate_table(document))
-        console.print(document["intervals"], soft_wrap=True)
-    return 0
+    else:
+        console.print(conditions(plan), soft_wrap=True)
+        console.print(score_table(document))
+        if "aggregates" in document:
+            console.print(aggregate_table(document))
+            console.print(document["intervals"], soft_wrap=True)
+    return 0 if num_played == num_games else STOPPED
 
 
 def prepare(options: Options) -> Plan:
@@ -183,7 +189,7 @@ def player_names(specs: Sequence[str]) -> list[str]:
 
 
 def play(plan: Plan, workers: int | None, console: Console) -> Results:
-    """Play every part, showing how far it is."""
+    """Play every part, showing how far it is; return what is finished when Ctrl-C comes."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -205,14 +211,15 @@ def play(plan: Plan, workers: int | None, console: Console) -> Results:
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("games"), TimeElapsedColumn(), TextColumn("left"),
                TimeRemainingColumn(), TextColumn("{task.description}", markup=False))  # fmt: skip
     finished = play_tasks(tasks, min(workers or available_processors(), len(tasks)))
-    with contextlib.closing(finished), Progress(*columns, console=console, transient=True) as bar:
+    stopping = contextlib.suppress(KeyboardInterrupt)
+    with stopping, contextlib.closing(finished), Progress(*columns, console=console, transient=True) as bar:
         progress = bar.add_task("", total=sum(len(task.numbers) for task in tasks))
         for index, games in finished:
             player, game, _ = keys[index]
             results.setdefault(keys[index], []).extend(games)
             mean = math.fsum(result.score for result in games) / len(games)
             bar.update(progress, advance=len(games), description=f"{plan.players[player]}, {game}: {mean:,.1f}")
-    return {key: sorted(results[key]) for key in dict.fromkeys(keys)}
+    return {key: sorted(results[key]) for key in dict.fromkeys(keys) if key in results}
 
 
 def summary(plan: Plan, results: Results, seconds: float) -> dict[str, Any]:
@@ -225,7 +232,7 @@ def summary(plan: Plan, results: Results, seconds: float) -> dict[str, Any]:
         {"player": plan.players[index], **game_row(plan, results, index, game)}
         for game in plan.games
         for index in range(len(plan.players))
-        if (index, game) in plan.models
+        if any((index, game, number) in results for number in range(len(plan.models.get((index, game), ()))))
     ]
     published = {game: asdict(SCORES_2015[game]) for game in plan.games if game in SCORES_2015}
     document = {
@@ -237,7 +244,8 @@ def summary(plan: Plan, results: Results, seconds: float) -> dict[str, Any]:
         "published_2015": published,
         "seconds": round(seconds, 1),
     }
-    if len(plan.games) > 1:
+    is_whole = all(len(results.get(key, ())) == plan.episodes for key, _ in plan.parts)
+    if len(plan.games) > 1 and is_whole:
         document |= aggregates(plan, results)
     return document
 
@@ -249,7 +257,7 @@ def game_row(plan: Plan, results: Results, index: int, game: str) -> dict[str, A
     from agents.atari_scores import SCORES_2015
     from agents.atari_statistics import mean_score
 
-    runs = [results[index, game, number] for number in range(len(plan.models[index, game]))]
+    runs = [results.get((index, game, number), []) for number in range(len(plan.models[index, game]))]
     scores = np.array([result.score for games in runs for result in games], float)
     frames = sum(result.frames for games in runs for result in games)
     published = SCORES_2015.get(game)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,8 @@ def _read_all(tasks: list[Task], workers: int) -> Iterator[tuple[Records, list[F
         yield from map(_read_source, tasks)
         return
     context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and numba half alive
-    with context.Pool(workers) as pool:
+    # Ctrl-C is for this process: leaving the block ends the others.
+    with context.Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         yield from pool.imap(_read_source, tasks)
 
 

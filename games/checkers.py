@@ -36,6 +36,7 @@ STATE = record_dtype(
         ("quiet_limit", np.uint16),  # rule: drawn at so many quiet plies; 0 never
         ("ply_limit", np.uint16),  # rule: drawn at so many plies; 0 never
         ("repeat_limit", np.uint8),  # rule: drawn at so many occurrences of a position; 0 never
+        ("unused", np.uint8, (7,)),  # where padding would be
         ("history", np.uint64, (HISTORY,)),  # hashes of the positions at quiet_plies 0, 1, ...
     ]
 )

@@ -23,6 +23,7 @@ STATE = record_dtype(
         ("first", np.uint64),  # cells of the first player's discs
         ("second", np.uint64),  # cells of the second player's discs
         ("discs", np.uint8),  # discs on the board; the first player moves at an even number
+        ("unused", np.uint8, (7,)),  # where padding would be
     ]
 )
 

@@ -152,11 +152,14 @@ _GAMES_BY_FIELDS: dict[tuple[str, ...], Game] = {}
 
 
 def register(game: Game) -> Game:
-    """Enter a game in the table the generic functions look up; GameError where it cannot be told from another."""
+    """Enter a game in the table the generic functions look up; GameError where it breaks the contract."""
     fields = tuple(game.dtype.names or ())
     if fields in _GAMES_BY_FIELDS:
         other = _GAMES_BY_FIELDS[fields].name
         raise GameError(f"game {game.name!r} has the field names of {other!r}, by which kernels tell games: rename one")
+    padding = game.dtype.itemsize - sum(game.dtype[name].itemsize for name in fields)
+    if padding:  # copies may differ there, and so positions could not be compared byte by byte
+        raise GameError(f"records of game {game.name!r} have {padding} bytes of padding: fill them with a field")
     missing = [name for name in CONTRACT if name not in game.functions]
     if missing:
         raise GameError(f"game {game.name!r} lacks the function {missing[0]!r} of the contract")

@@ -309,6 +309,13 @@ def test_a_field_that_numpys_own_attributes_hide_is_refused() -> None:
         record_dtype([("board", np.uint8), ("size", np.uint8)])
 
 
+def test_records_with_padding_are_refused() -> None:
+    """Equal positions are equal bytes, however they were copied."""
+    padded = record_dtype([("cells", np.uint32), ("mover", np.uint8)])
+    with pytest.raises(GameError, match="records of game 'padded' have 3 bytes of padding: fill them with a field"):
+        register(replace(TIC_TAC_TOE, name="padded", dtype=padded))
+
+
 def test_a_game_that_lacks_a_function_is_refused() -> None:
     functions = {name: function for name, function in TIC_TAC_TOE.functions.items() if name != "hash_key"}
     other = record_dtype([("other", np.uint8)])

@@ -16,7 +16,7 @@ from games import go
 from games.catalogue import find_game
 from games.compiled import njit
 from games.go import GO, chain_liberties, game, handicap_points, is_legal, set_board, setup, stone_at
-from games.go_board import POSITIONAL, SIMPLE_KO, SITUATIONAL, STATE
+from games.go_board import POSITIONAL, SIMPLE_KO, SITUATIONAL
 from games.go_playouts import playout
 from games.perft import perft
 from games.rules import GameError, State, apply, game_of, hash_key, is_over, returns, to_play
@@ -493,8 +493,3 @@ def test_kernels_say_the_same_without_the_compiler() -> None:
     said = f"{int(state.ply)} {int(state.hash)} {go.area_score(state)} {state.captured.tolist()}\n"
     assert result.stdout == said
     assert state.captured.any()
-
-
-def test_records_hold_no_padding() -> None:
-    """So that equal positions after equal moves are equal bytes, however they were copied."""
-    assert sum(STATE[name].itemsize for name in STATE.names or ()) == STATE.itemsize

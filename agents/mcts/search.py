@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from agents.mcts.root import (
     root_statistics,
     visit_policy,
 )
-from agents.mcts.simulate import Formula, GumbelRoot, Leaves, absorb, collect, find_position
+from agents.mcts.simulate import Formula, GumbelRoot, Leaves, absorb, collect, find_below
 from agents.mcts.tree import NO_NODE, ROOT, ROOT_EDGE, best_line, keep_subtree, make_forest
 from games.compiled import NDArray, njit
 from games.rules import Game, States, observe
@@ -88,14 +87,6 @@ def from_planes(
     return evaluate_leaves
 
 
-def field_bytes(dtype: np.dtype[Any]) -> NDArray:
-    """Return which bytes of a record belong to a field, bool[itemsize]; copies may differ in the others."""
-    counts = np.zeros(dtype.itemsize, bool)
-    for field, offset in ((entry[0], entry[1]) for entry in (dtype.fields or {}).values()):
-        counts[offset : offset + field.itemsize] = True
-    return counts
-
-
 class TreeSearch:
     """Monte Carlo tree search of one tree for each seed, with one evaluator; equal seeds and positions, equal trees."""
 
@@ -125,8 +116,7 @@ class TreeSearch:
         self._gumbels = np.zeros((num_trees, game.num_actions), np.float32)
         self._puct_root = GumbelRoot(self._gumbels, np.zeros((0, 0, 2), np.int32))
         self._is_fresh = np.ones(num_trees, bool)  # roots for which no lots were drawn yet
-        self._found = np.zeros(1, game.dtype)  # scratch
-        self._counts = field_bytes(game.dtype)
+        self._scratch = np.zeros(REUSE_DEPTH + 1, game.dtype)  # the positions on a way down from a root
         self._stopped = False
 
     def __len__(self) -> int:
@@ -236,18 +226,17 @@ class TreeSearch:
     # --- from move to move --------------------------------------------------------------------------------------------
 
     def _find(self, t: int, target: States) -> int:
-        """Return the node of tree t that holds a position, NO_NODE where there is none."""
-        tree, scratch = self._forest.trees[t], self._found
-        if not tree["num_nodes"]:
+        """Return the node of tree t that holds exactly this position [1], the nearest to its root; NO_NODE if none."""
+        forest, states = self._forest, self._scratch
+        if not forest.trees[t]["num_nodes"]:
             return NO_NODE
-        target = target.copy()
-        path = np.zeros(REUSE_DEPTH, np.int64)
-        return int(
-            find_position(
-                tree, self._forest.nodes[t], self._forest.actions[t], self._roots[t : t + 1], target,
-                target.view(np.uint8), scratch, scratch.view(np.uint8), self._counts, path,
-            )
-        )  # fmt: skip
+        target_bytes = target.copy().view(np.uint8)
+        for depth in range(len(states)):
+            states[depth] = self._roots[t]
+            node = find_below(forest.nodes[t], forest.edges[t], forest.actions[t], ROOT, depth, states, target_bytes)
+            if node != NO_NODE:
+                return int(node)
+        return NO_NODE
 
     def _cut_loose(self, t: int, node: int) -> None:
         """Make a node of tree t its root; NO_NODE empties the tree."""

@@ -27,7 +27,7 @@ from agents.mcts.tree import (
     set_priors,
 )
 from games.compiled import NDArray, njit
-from games.rules import apply, hash_key, is_over, legal_mask, returns, to_play
+from games.rules import apply, is_over, legal_mask, returns, to_play
 
 FINISHED, LEAF, COLLISION, BLOCKED = 0, 1, 2, 3  # how a simulation ends before the evaluation
 GUMBEL_VISITS = 50.0  # c_visit, Danihelka et al. 2022, section 3.4
@@ -264,34 +264,27 @@ def absorb(forest, leaves, logits, values):
 
 
 @njit
-def find_position(tree, nodes, actions, root, target, target_bytes, state, state_bytes, counts, path):
-    """Return the node that holds exactly this position, at most path.size actions below the root; NO_NODE if none does.
+def find_below(nodes, edges, actions, node, depth, states, target):
+    """Return the node so many actions below this one whose record is the target, uint8[itemsize]; NO_NODE if none is.
 
-    root, target and state are arrays of one record, of which the _bytes are views uint8[itemsize]; state is scratch.
-    Bytes that count not, bool[itemsize], are padding.
+    states[depth] is this node's record; those before it are scratch.
     """
-    key = hash_key(target[0])
-    for depth in range(path.size + 1):
-        for node in range(tree.num_nodes):
-            above, length = node, 0
-            while nodes[above].parent != NO_NODE and length < depth:
-                path[length] = actions[nodes[above].edge]
-                above = nodes[above].parent
-                length += 1
-            if length < depth or nodes[above].parent != NO_NODE:
-                continue
-            state[0] = root[0]
-            for i in range(depth):
-                apply(state[0], path[depth - 1 - i])
-            if hash_key(state[0]) == key and are_equal(state_bytes, target_bytes, counts):
-                return np.int64(node)
+    if depth == 0:
+        return node if are_equal(states[:1].view(np.uint8), target) else np.int64(NO_NODE)
+    here = nodes[node]
+    for edge in range(here.first_edge, here.first_edge + here.num_opened):
+        states[depth - 1] = states[depth]
+        apply(states[depth - 1], actions[edge])
+        found = find_below(nodes, edges, actions, np.int64(edges[edge].child), depth - 1, states, target)
+        if found != NO_NODE:
+            return found
     return np.int64(NO_NODE)
 
 
 @njit
-def are_equal(one, other, counts):
-    """Say whether two arrays of bytes are the same where they count."""
-    differ = False
-    for i in range(one.size):
-        differ |= counts[i] and one[i] != other[i]
-    return not differ
+def are_equal(one, other):
+    """Say whether two arrays of one length hold the same."""
+    same = 0
+    while same < one.size and one[same] == other[same]:
+        same += 1
+    return same == one.size

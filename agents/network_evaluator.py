@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from agents.analysis import PlayerError
-from agents.mcts.search import Encoder, LeafEvaluator, observe_batch
+from agents.mcts.search import Encoder, LeafEvaluator
 from games.compiled import NDArray
-from games.rules import Game, GameError, States, to_play
+from games.rules import Game, GameError, States, observe_batch, to_play
 from nets.inference import InferenceModel, make_inference
 from nets.models import PolicyValueNet, load_model, save_model
 

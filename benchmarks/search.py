@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch, observe_batch
+from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
 from agents.network_evaluator import NetworkEvaluator
 from benchmarks.peers import PeerMissingError, open_spiel_tree_search
 from benchmarks.positions import PLIES, after_lines, random_lines
 from benchmarks.timing import BenchError, Document, cpu_seconds, installed_version, rate_fields
 from games.compiled import NDArray
-from games.rules import Game, States
+from games.rules import Game, States, observe_batch
 from nets.inference import InferenceModel, make_inference
 from nets.models import PolicyValueSpec
 from nets.presets import preset

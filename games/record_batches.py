@@ -14,7 +14,7 @@ from games.compiled import njit
 from games.go_features import NO_PLANE, FeatureSet, feature_set, write_ranks
 from games.record_formats import UNKNOWN, format_of
 from games.records import Positions, RecordsError
-from games.rules import Game, apply, legal_mask, observe, to_play
+from games.rules import Game, apply, legal_mask, observe_batch, to_play
 
 CHUNK = 32  # positions replayed before they are encoded: their records, 17 KB each in Go, stay in the cache
 
@@ -131,13 +131,6 @@ def replay(starts, start_rows, moves, firsts, plies, action_maps, symmetries, st
             actions[i] = action_maps[symmetry, moves[index]]
             apply(states[i], actions[i])
         actions[i] = action_maps[symmetry, moves[first + plies[i]]]
-
-
-@njit
-def observe_batch(states, planes):
-    """Write every position's planes, [n, C, H, W]."""
-    for i in range(states.size):
-        observe(states[i], planes[i])
 
 
 @njit

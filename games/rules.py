@@ -229,3 +229,10 @@ def init_batch(states):
     """Set every record of [B] to the starting position."""
     for i in range(states.size):
         init(states[i])
+
+
+@njit
+def observe_batch(states, planes):
+    """Write the planes [n, C, H, W] of positions [n], each as its mover sees it."""
+    for i in range(states.size):
+        observe(states[i], planes[i])

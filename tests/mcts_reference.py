@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.mcts.search import LeafEvaluator, SearchSettings, observe_batch
-from games.rules import Game, State, apply, is_over, returns, to_play
+from agents.mcts.search import LeafEvaluator, SearchSettings
+from games.rules import Game, State, apply, is_over, observe_batch, returns, to_play
 
 F32 = np.float32
 

@@ -12,7 +12,7 @@ import pytest
 
 from agents.mcts.rollouts import by_rollouts, mixed
 from agents.mcts.root import halving_schedule
-from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch, from_planes, observe_batch
+from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch, from_planes
 from agents.mcts.tree import NO_NODE
 from games import go
 from games.checkers import CHECKERS
@@ -20,7 +20,7 @@ from games.connect_four import CONNECT_FOUR
 from games.endgame import Tables
 from games.endgame import solver as endgame_solver
 from games.pdn import parse_fen
-from games.rules import Game, States, apply, is_over, to_play
+from games.rules import Game, States, apply, is_over, observe_batch, to_play
 from tests.mcts_reference import Node, ReferenceSearch, hashed_evaluator
 from tests.tic_tac_toe import TIC_TAC_TOE
 

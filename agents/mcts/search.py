@@ -23,8 +23,8 @@ from agents.mcts.root import (
 )
 from agents.mcts.simulate import Formula, GumbelRoot, Leaves, absorb, collect, find_below
 from agents.mcts.tree import NO_NODE, ROOT, ROOT_EDGE, best_line, keep_subtree, make_forest
-from games.compiled import NDArray, njit
-from games.rules import Game, States, observe
+from games.compiled import NDArray
+from games.rules import Game, States, observe_batch
 
 Evaluator = Callable[[NDArray], tuple[NDArray, NDArray]]  # planes [n, C, H, W] -> logits [n, A], the movers' values [n]
 LeafEvaluator = Callable[[States], tuple[NDArray, NDArray]]  # the same of records [n]
@@ -59,13 +59,6 @@ class TreeLimits:
     visits: int = 0  # simulations below the root, those kept from an earlier search included
     nodes: int = 0  # positions in the tree
     seconds: float = 0.0  # wall-clock time
-
-
-@njit
-def observe_batch(states, planes):
-    """Write the planes float32[n, C, H, W] of positions [n], each as its mover sees it."""
-    for i in range(states.size):
-        observe(states[i], planes[i])
 
 
 def from_planes(

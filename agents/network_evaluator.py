@@ -60,25 +60,13 @@ class NetworkEvaluator:
 
 
 def encoder_of(game: Game, features: str) -> tuple[Encoder, int]:
-    """Return what writes a set of planes, and how many they are; GameError where there is no such set.
-
-    Networks that know the mover's rank are asked for the moves of the strongest.
-    """
+    """Return what writes a set of planes, and how many they are; GameError where there is no such set."""
     if features == "observe" or game.family != "go":
         return observe_batch, game.planes_shape[0]
-    from games.go_features import NO_PLANE, NUM_RANKS, feature_set
+    from games.go_features import feature_set
 
     planes_of = feature_set(features)
-    if planes_of.rank_plane == NO_PLANE:
-        return planes_of.encode_batch, planes_of.num_planes
-    first = planes_of.rank_plane
-
-    def encode(states: States, planes: NDArray) -> None:
-        planes_of.encode_batch(states, planes)
-        planes[:, first : first + NUM_RANKS] = 0.0
-        planes[:, first + NUM_RANKS - 1] = 1.0
-
-    return encode, planes_of.num_planes
+    return planes_of.encode, planes_of.num_planes
 
 
 def load_evaluator(file: Path, game: Game) -> NetworkEvaluator:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,8 +47,7 @@ class FeatureSet:
 
     name: str
     num_planes: int
-    encode: Kernel  # (state, planes uint8 or float32 [C, H, W])
-    encode_batch: Kernel  # (states [n], planes [n, C, H, W])
+    encode: Kernel  # (states [n], planes uint8 or float32 [n, C, H, W])
     rank_plane: int = NO_PLANE  # the first of nine for the mover's rank, 1 dan to 9 dan
 
 
@@ -59,101 +58,107 @@ def feature_set(name: str) -> FeatureSet:
     return FEATURES[name]
 
 
+class MovePlanes(NamedTuple):
+    """Which planes of a set tell what a move would do, NO_PLANE where none does."""
+
+    legal: int
+    sensible: int  # legal, and it fills no own eye
+    takes: int  # the first for stones that it takes: 0, 1, ...
+    num_takes: int
+    self_atari: int  # the first for own stones that it puts in atari: 1, 2, ...
+    num_self_atari: int
+    liberties: int  # the first for liberties after it: 1, 2, ...
+    num_liberties: int
+
+
 # --- the sets -------------------------------------------------------------------------------------------------------
+
+MADDISON_MOVES = MovePlanes(
+    legal=13, sensible=NO_PLANE, takes=19, num_takes=7, self_atari=NO_PLANE, num_self_atari=0,
+    liberties=7, num_liberties=6,
+)  # fmt: skip
+ALPHAGO_MOVES = MovePlanes(
+    legal=NO_PLANE, sensible=46, takes=20, num_takes=8, self_atari=28, num_self_atari=8,
+    liberties=36, num_liberties=8,
+)  # fmt: skip
 
 
 @njit
-def encode_clark_storkey(state, planes):
+def encode_clark_storkey(states, planes):
     """Own stones whose chain has 1, 2, 3 or more liberties (0-2), the enemy's (3-5), the ko point (6).
 
     The published network pads its first layer with ones beyond the edge, in a plane of its own.
     """
-    planes[:] = 0
-    own = np.int64(state.to_move) + 1
-    write_liberties(state, planes, own, 0, 3)
-    write_liberties(state, planes, 3 - own, 3, 3)
-    if state.ko_point != NO_POINT:
-        planes[6, state.ko_point // STRIDE - 1, state.ko_point % STRIDE - 1] = 1
+    for i in range(states.size):
+        state, view = states[i], planes[i]
+        view[:] = 0
+        own = np.int64(state.to_move) + 1
+        write_liberties(state, view, own, 0, 3)
+        write_liberties(state, view, 3 - own, 3, 3)
+        if state.ko_point != NO_POINT:
+            view[6, state.ko_point // STRIDE - 1, state.ko_point % STRIDE - 1] = 1
 
 
 @njit
-def encode_history(state, planes):
+def encode_history(states, planes):
     """Own stones, enemy stones, empty points, ones (3), and how many turns ago each stone was played (4-11).
 
     The twelve of AlphaGo's planes that make most of its accuracy (extended data table 4).
     """
-    planes[:] = 0
-    own = np.int64(state.to_move) + 1
-    write_stones(state, planes, own, 0)
-    planes[3] = 1
-    write_turns_since(state, planes, 4, 8)
+    for i in range(states.size):
+        state, view = states[i], planes[i]
+        view[:] = 0
+        own = np.int64(state.to_move) + 1
+        write_stones(state, view, own, 0)
+        view[3] = 1
+        write_turns_since(state, view, 4, 8)
 
 
 @njit
-def encode_maddison(state, planes):
+def encode_maddison(states, planes):
     """Black stones, white stones, empty points; liberties 1-4 (3-6); liberties after the move 1-6 (7-12); legal (13);
     turns since 1-5 (14-18); stones that the move takes, 0-6 (19-25); the move catches in a ladder (26); rank (27-35).
 
     The stones are by colour, since the network predicts both players' next move. The rank is 9 dan: what to play like.
     """
-    planes[:] = 0
-    write_stones(state, planes, BLACK, 0)
-    write_liberties(state, planes, BLACK, 3, 4)
-    write_liberties(state, planes, 3 - BLACK, 3, 4)
-    write_turns_since(state, planes, 14, 5)
-    write_moves(state, planes, 13, NO_PLANE, 19, 7, NO_PLANE, 0, 7, 6)
-    write_ladders(state, planes, 26, NO_PLANE)
-    planes[27 + NUM_RANKS - 1] = 1
+    for i in range(states.size):
+        state, view = states[i], planes[i]
+        view[:] = 0
+        write_stones(state, view, BLACK, 0)
+        write_liberties(state, view, BLACK, 3, 4)
+        write_liberties(state, view, 3 - BLACK, 3, 4)
+        write_turns_since(state, view, 14, 5)
+        write_moves(state, view, MADDISON_MOVES)
+        write_ladders(state, view, captures=26, escapes=NO_PLANE)
+        view[27 + NUM_RANKS - 1] = 1
 
 
 @njit
-def encode_alphago(state, planes):
+def encode_alphago(states, planes):
     """Own stones, enemy stones, empty points; ones (3); turns since 1-8 (4-11); liberties 1-8 (12-19); stones that the
     move takes, 0-7 (20-27); own stones that it puts in atari, 1-8 (28-35); liberties after it, 1-8 (36-43); it catches
     in a ladder (44); it escapes from one (45); it is legal and fills no own eye (46); zeros (47).
     """
-    planes[:] = 0
-    own = np.int64(state.to_move) + 1
-    write_stones(state, planes, own, 0)
-    planes[3] = 1
-    write_turns_since(state, planes, 4, 8)
-    write_liberties(state, planes, BLACK, 12, 8)
-    write_liberties(state, planes, 3 - BLACK, 12, 8)
-    write_moves(state, planes, NO_PLANE, 46, 20, 8, 28, 8, 36, 8)
-    write_ladders(state, planes, 44, 45)
-
-
-@njit
-def encode_clark_storkey_batch(states, planes):
     for i in range(states.size):
-        encode_clark_storkey(states[i], planes[i])
-
-
-@njit
-def encode_history_batch(states, planes):
-    for i in range(states.size):
-        encode_history(states[i], planes[i])
-
-
-@njit
-def encode_maddison_batch(states, planes):
-    for i in range(states.size):
-        encode_maddison(states[i], planes[i])
-
-
-@njit
-def encode_alphago_batch(states, planes):
-    for i in range(states.size):
-        encode_alphago(states[i], planes[i])
+        state, view = states[i], planes[i]
+        view[:] = 0
+        own = np.int64(state.to_move) + 1
+        write_stones(state, view, own, 0)
+        view[3] = 1
+        write_turns_since(state, view, 4, 8)
+        write_liberties(state, view, BLACK, 12, 8)
+        write_liberties(state, view, 3 - BLACK, 12, 8)
+        write_moves(state, view, ALPHAGO_MOVES)
+        write_ladders(state, view, captures=44, escapes=45)
 
 
 FEATURES = {
     features.name: features
     for features in (
-        FeatureSet("clark-storkey", 7, encode_clark_storkey, encode_clark_storkey_batch),
-        FeatureSet("history12", 12, encode_history, encode_history_batch),
-        FeatureSet("maddison12", 36, encode_maddison, encode_maddison_batch, rank_plane=27),
-        FeatureSet("alphago13", 48, encode_alphago, encode_alphago_batch),
+        FeatureSet("clark-storkey", 7, encode_clark_storkey),
+        FeatureSet("history12", 12, encode_history),
+        FeatureSet("maddison12", 36, encode_maddison, rank_plane=27),
+        FeatureSet("alphago13", 48, encode_alphago),
     )
 }
 
@@ -222,10 +227,8 @@ def write_turns_since(state, planes, first, num_planes):
 
 
 @njit
-def write_moves(
-    state, planes, legal, sensible, takes, num_takes, self_atari, num_self_atari, liberties_after, num_liberties_after
-):
-    """Write what each legal move would do: each argument is a first plane, or NO_PLANE, and the number of planes."""
+def write_moves(state, planes, where):
+    """Write what each legal move would do; where: MovePlanes."""
     if is_over(state):
         return
     marks = np.zeros(NUM_POINTS, np.int32)
@@ -237,16 +240,16 @@ def write_moves(
             if state.board[point] != EMPTY or not is_playable(state, point, colour):
                 continue
             stamp += 1
-            taken, stones, liberties = outcome_of_move(state, point, colour, num_liberties_after, marks, stamp)
-            if legal != NO_PLANE:
-                planes[legal, row, column] = 1
-            if sensible != NO_PLANE and not fills_eye(state, point, colour):
-                planes[sensible, row, column] = 1
-            planes[takes + min(taken, num_takes - 1), row, column] = 1
-            if self_atari != NO_PLANE and liberties == 1:
-                planes[self_atari + min(stones, num_self_atari) - 1, row, column] = 1
+            taken, stones, liberties = outcome_of_move(state, point, colour, where.num_liberties, marks, stamp)
+            if where.legal != NO_PLANE:
+                planes[where.legal, row, column] = 1
+            if where.sensible != NO_PLANE and not fills_eye(state, point, colour):
+                planes[where.sensible, row, column] = 1
+            planes[where.takes + min(taken, where.num_takes - 1), row, column] = 1
+            if where.self_atari != NO_PLANE and liberties == 1:
+                planes[where.self_atari + min(stones, where.num_self_atari) - 1, row, column] = 1
             if liberties > 0:  # else it is suicide, where that is allowed
-                planes[liberties_after + min(liberties, num_liberties_after) - 1, row, column] = 1
+                planes[where.liberties + min(liberties, where.num_liberties) - 1, row, column] = 1
 
 
 @njit

@@ -98,7 +98,7 @@ class PositionReader:
             if self.features is None:
                 observe_batch(made, batch.planes[part])
             else:
-                self.features.encode_batch(made, batch.planes[part])
+                self.features.encode(made, batch.planes[part])
             describe(
                 made,
                 results[part],

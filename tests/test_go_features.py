@@ -23,9 +23,9 @@ RULES = {"simple-ko": ("simple", False), "chinese": ("positional", False), "trom
 def encode(state: State, name: str, dtype: type = np.uint8) -> NDArray:
     """Return a position's planes, written over what was there."""
     features = FEATURES[name]
-    planes = np.full((features.num_planes, int(state.rows), int(state.columns)), 77, dtype)
-    features.encode(state, planes)
-    return planes
+    planes = np.full((1, features.num_planes, int(state.rows), int(state.columns)), 77, dtype)
+    features.encode(np.atleast_1d(state), planes)
+    return planes[0]
 
 
 @pytest.mark.parametrize(("rows", "columns", "rules", "num_games"), [
@@ -61,8 +61,8 @@ def test_both_types_of_planes_are_equal() -> None:
     for name, features in FEATURES.items():
         shape = (len(states), features.num_planes, 9, 9)
         as_bytes, as_floats = np.full(shape, 7, np.uint8), np.full(shape, 7, np.float32)
-        features.encode_batch(states, as_bytes)
-        features.encode_batch(states, as_floats)
+        features.encode(states, as_bytes)
+        features.encode(states, as_floats)
         assert (as_bytes == as_floats).all() and as_bytes.max() == 1
         assert all((as_bytes[i] == encode(states[i], name)).all() for i in range(len(states)))
 

@@ -283,7 +283,7 @@ def test_networks_see_the_planes_that_they_were_made_for(tmp_path: Path, name: s
     for action in (12, 7, 11, 6):
         apply(states[0], action)
     expected = np.zeros((1, planes.num_planes, 5, 5), np.float32)
-    planes.encode_batch(states, expected)
+    planes.encode(states, expected)
     if planes.rank_plane >= 0:
         expected[:, planes.rank_plane + 8] = 1.0  # a player asks for the moves of a 9 dan
     with torch.inference_mode():

@@ -14,8 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
+from rich.progress import MofNCompleteColumn, TextColumn
 from rich.table import Table
 
 from agents import learner_command
@@ -35,6 +34,7 @@ from agents.evolve import (
 from agents.learner_command import run_directory
 from agents.model_files import MODEL_FILE
 from agents.run import Run, StopSignal
+from agents.steps_bar import live_bar
 from games.checkers import CHECKERS
 from games.compiled import NDArray
 from games.openings import MAX_PLIES
@@ -153,15 +153,7 @@ def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSign
     if done == 0:
         save_network(run.directory / "generation-0.safetensors", state, config)
     starts = control_starts(config.control_openings)
-    with ProgressBar(
-        TextColumn("generation"),
-        MofNCompleteColumn(),
-        BarColumn(None),
-        TextColumn("{task.fields[shown]}"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as bar:
+    with live_bar(console, TextColumn("generation"), MofNCompleteColumn()) as bar:
         task = bar.add_task("", total=config.generations, completed=done, shown="")
         control, begun, begun_cpu = "", time.perf_counter(), time.process_time()
         for state, progress in evolve(config, state, done, arena):  # noqa: B020

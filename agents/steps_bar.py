@@ -6,9 +6,15 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 PRINT_PERIOD = 30.0  # seconds between lines where the output is no terminal
+
+
+def live_bar(console: Console, *counts: ProgressColumn) -> Progress:
+    """Return counts, a bar, the task's text "shown" and the time left; nothing where the output is no terminal."""
+    columns = (*counts, BarColumn(None), TextColumn("{task.fields[shown]}"), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 class StepsBar:
@@ -17,15 +23,7 @@ class StepsBar:
     def __init__(self, console: Console, unit: str, total: int, done: int = 0) -> None:
         self._console, self._unit, self._total = console, unit, total
         self._printed = time.monotonic()
-        self._bar = Progress(
-            TextColumn(unit),
-            MofNCompleteColumn(),
-            BarColumn(None),
-            TextColumn("{task.fields[shown]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bar = live_bar(console, TextColumn(unit), MofNCompleteColumn())
         self._task = self._bar.add_task("", total=total, completed=done, shown="")
 
     def __enter__(self) -> StepsBar:

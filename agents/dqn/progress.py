@@ -7,11 +7,12 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from agents.dqn.config import DqnConfig
 from agents.dqn.journal import Journal
 from agents.dqn.loop import Round
+from agents.steps_bar import live_bar
 
 SPEED_SECONDS = 1.0  # between two measurements of the speed shown
 
@@ -21,14 +22,7 @@ class Display:
 
     def __init__(self, console: Console, config: DqnConfig, steps: int) -> None:
         self._console = console
-        self._bar = Progress(
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-            BarColumn(None),
-            TextColumn("{task.fields[shown]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bar = live_bar(console, TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"))
         self._task = self._bar.add_task("", total=config.steps, completed=steps, shown="")
         self._started = self._measured = time.perf_counter()
         self._timed_steps = self._measured_steps = steps

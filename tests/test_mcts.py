@@ -12,7 +12,7 @@ import pytest
 
 from agents.mcts.rollouts import by_rollouts, mixed
 from agents.mcts.root import halving_schedule
-from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch, from_planes
+from agents.mcts.search import REUSE_DEPTH, LeafEvaluator, SearchSettings, TreeLimits, TreeSearch, from_planes
 from agents.mcts.tree import NO_NODE
 from games import go
 from games.checkers import CHECKERS
@@ -356,16 +356,36 @@ def test_the_same_position_by_another_way_is_another() -> None:
     states = GO_4.new(1)
     search.search(states, TreeLimits(visits=2_000))
     for actions in ((0, 5, 10), (10, 5, 0)):
-        after = states.copy()
-        for action in actions:
-            apply(after[0], action)
-        node = search._find(0, after)
-        if node != NO_NODE:
-            path = []
-            while node:
-                path.append(int(search._forest.actions[0][search._forest.nodes[0][node]["edge"]]))
-                node = int(search._forest.nodes[0][node]["parent"])
-            assert tuple(path[::-1]) == actions
+        node = search._find(0, after(states, actions))
+        assert node == NO_NODE or actions_to(search, node) == actions
+
+
+@every_game
+def test_positions_near_the_root_are_found_again(game: Game) -> None:
+    search, states = TreeSearch(game, hashed_evaluator(game)), game.new(1)
+    search.search(states, TreeLimits(visits=300))
+    for actions in (actions_to(search, node) for node in range(search._forest.trees["num_nodes"][0])):
+        position = after(states, actions)
+        node = search._find(0, position)
+        assert (node == NO_NODE) == (len(actions) > REUSE_DEPTH)
+        assert node == NO_NODE or after(states, actions_to(search, node)).tobytes() == position.tobytes()
+
+
+def actions_to(search: TreeSearch, node: int) -> tuple[int, ...]:
+    """Return the actions that lead from the root to a node."""
+    nodes, actions = search._forest.nodes[0], []
+    while node:
+        actions.append(int(search._forest.actions[0][nodes[node]["edge"]]))
+        node = int(nodes[node]["parent"])
+    return tuple(actions[::-1])
+
+
+def after(states: States, actions: tuple[int, ...]) -> States:
+    """Return what becomes of a position [1] when actions are played."""
+    states = states.copy()
+    for action in actions:
+        apply(states[0], action)
+    return states
 
 
 def test_many_leaves_at_once_find_what_one_at_a_time_finds() -> None:

@@ -273,9 +273,12 @@ def find_below(nodes, edges, actions, node, depth, states, target):
         return node if are_equal(states[:1].view(np.uint8), target) else np.int64(NO_NODE)
     here = nodes[node]
     for edge in range(here.first_edge, here.first_edge + here.num_opened):
+        child = np.int64(edges[edge].child)
+        if depth > 1 and nodes[child].num_opened <= 0:
+            continue  # nothing is below it
         states[depth - 1] = states[depth]
         apply(states[depth - 1], actions[edge])
-        found = find_below(nodes, edges, actions, np.int64(edges[edge].child), depth - 1, states, target)
+        found = find_below(nodes, edges, actions, child, depth - 1, states, target)
         if found != NO_NODE:
             return found
     return np.int64(NO_NODE)

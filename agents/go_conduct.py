@@ -1,8 +1,9 @@
 """How a player of Go behaves when a game nears its end, whatever it is made of.
 
 A network or a search says what it would play. Some things are better decided by rule: not to fill an own eye, to pass
-when the enemy has passed and the count is surely won, and not to pass too early where that loses. Which stones are dead
-is estimated by games/go_status.py.
+when the enemy has passed and the count is surely won, and not to pass too early where that loses. That hangs on how the
+game is counted, so whoever holds the game asks for it, once a move: the GTP session, the umpire of a match or of a game
+in the terminal. Which stones are dead is estimated by games/go_status.py.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from enum import Enum
 
 from agents.analysis import RESIGN, Analysis
 from agents.go_sense import is_eye_filled, mover_lead
+from agents.player import Player
 from games import go
 from games.go_board import point_of, stones_taken_by
 from games.go_careful import has_room
 from games.go_status import DEAD_BELOW, dead_stones, expected_owners, settle
-from games.rules import State
+from games.rules import State, States
 
 DOUBT = 0.3  # of ownership: what is closer to the threshold counts against the player who would pass
 MOST_NEUTRAL = 0.15  # of the points: where more are nobody's, the game is not over yet
 LEAST_SHARE = 0.05  # of visits or prior that makes a move worth being played instead of a pass that loses
+LOST = -0.8  # return: a mover who expects no more than this may pass a game away
 
 
 class Ending(Enum):
@@ -62,6 +65,8 @@ def _decide(state: State, analysis: Analysis, ending: Ending) -> int:
     if ending is Ending.ALL_ALIVE:
         if mover_lead(state) > 0:
             return pass_action if state.passes else action
+        if analysis.value is not None and analysis.value * (1 - 2 * int(state.to_move)) <= LOST:
+            return action
         others = (other for other in (*removals(state), *sensible) if other != pass_action)
         return next(others, pass_action) if is_passing else action
     if not state.passes:
@@ -109,3 +114,24 @@ def removals(state: State) -> Iterator[int]:
             if taken or has_room(state, point, own):
                 found.append((-taken, action))
     yield from (action for _, action in sorted(found))
+
+
+class Conducted:
+    """A player of Go where nobody holds the game but its rules, all stones alive: as an environment's opponent."""
+
+    def __init__(self, player: Player) -> None:
+        self.name = player.name
+        self._player = player
+
+    def act(self, states: States) -> list[Analysis]:
+        """Conduct what the player thinks of each position."""
+        found = zip(states, self._player.act(states), strict=True)
+        return [conduct(state, analysis, Ending.ALL_ALIVE) for state, analysis in found]
+
+    def new_game(self) -> None:
+        """Tell the player."""
+        self._player.new_game()
+
+    def close(self) -> None:
+        """Close the player."""
+        self._player.close()

@@ -54,8 +54,3 @@ def is_eye_filled(state, action):
 def mover_lead(state: State) -> float:
     """Return the points by which the mover wins if the game ends here; negative where it is lost."""
     return float(area_score(state)) * (1 - 2 * int(state.to_move))
-
-
-def wins_by_passing(state: State) -> bool:
-    """Say whether the opponent has passed and a pass wins the game."""
-    return bool(state.passes) and mover_lead(state) > 0

@@ -263,7 +263,7 @@ class TerminalGame:
             self._adviser = self._make(self._setting.adviser, self._setting.seed)
         states = self._game.new(1)
         states[0] = self._state
-        return self._think(self._adviser, states, "the adviser")
+        return self._umpire.conducted(self._state, self._think(self._adviser, states, "the adviser"))
 
     def _undo(self, argument: str) -> None:
         kept = len(self._turns)

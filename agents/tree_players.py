@@ -27,7 +27,6 @@ ROLLOUTS = 8  # from each leaf beside a network: so many cost little next to it,
 MIXTURE = 0.25  # lambda, the weight of rollouts beside a value head (Silver et al. 2016: 0.5)
 FORCED_VISITS = 16  # where there is nothing to choose
 PROGRESS_PERIOD = 0.1  # seconds between reports of a search under way
-LOST = -0.8  # a mover who expects no more than this may pass a game away
 GREEDY = 0.01  # temperature at or below which the best action is played
 
 Options = Mapping[str, int | float | str]
@@ -94,21 +93,6 @@ def mixture(has_value: bool, weight: int | float | str | None) -> float:
     return MIXTURE if weight is None else float(weight)
 
 
-def settled(game: Game, state: State, analysis: Analysis) -> Analysis:
-    """Return the analysis with an action that gives no won game away, where the game knows such a thing.
-
-    Go is settled by the rules of the record: what stands on the board lives.
-    """
-    if game.family != "go":
-        return analysis
-    from agents.go_conduct import Ending, conduct
-
-    value = 0.0 if analysis.value is None else analysis.value * (1 - 2 * to_play(state))
-    if analysis.action == game.num_actions - 1 and value <= LOST:
-        return analysis
-    return conduct(state, analysis, Ending.ALL_ALIVE)
-
-
 class PolicyPlayer:
     """Plays what a network's policy says: the likeliest legal action, or drawn at a temperature."""
 
@@ -137,8 +121,7 @@ class PolicyPlayer:
         black_value = float(value) * (1 - 2 * to_play(state)) if self._network.has_value else None
         moves = [MoveAnalysis(int(a), 0, float(p), black_value) for a, p in zip(order, priors, strict=True)]
         action = int(order[chosen])
-        analysis = Analysis(action, black_value, (action,), depth=1, nodes=1, seconds=seconds, moves=tuple(moves))
-        return settled(self._game, state, analysis)
+        return Analysis(action, black_value, (action,), depth=1, nodes=1, seconds=seconds, moves=tuple(moves))
 
     def new_game(self) -> None:
         """Go on drawing from the same generator: another game is another draw."""
@@ -197,25 +180,21 @@ class TreePlayer:
         return self._act(states, limits, on_progress)[0]
 
     def _act(self, states: States, limits: TreeLimits, on_progress: Progress | None) -> list[Analysis]:
-        if self._game.family == "go" and len(states) == 1:
-            from agents.go_sense import wins_by_passing
-
-            if wins_by_passing(states[0]):
-                action = self._game.num_actions - 1
-                return [Analysis(action, 1.0 - 2.0 * to_play(states[0]), (action,), depth=1)]
+        if self._game.family == "go":
+            # To answer a pass ends the game, which the tree counts with dead stones alive: see agents/go_conduct.py.
+            states = states.copy()
+            states["passes"] = 0
         if len(states) != len(self._tree_search):
             self._tree_search = self._make_search(len(states))
         search, start = self._tree_search, time.perf_counter()
         if all(len(self._game.legal_actions(state)) == 1 for state in states):
             limits = replace(limits, visits=min(limits.visits or FORCED_VISITS, FORCED_VISITS))
-        reporter = None if on_progress is None else self._reporter(states[0], on_progress, start)
+        reporter = None if on_progress is None else self._reporter(on_progress, start)
         search.search(states, limits, reporter)
         seconds = time.perf_counter() - start
-        return [
-            settled(self._game, state, search.analysis(t, self._temperature, seconds)) for t, state in enumerate(states)
-        ]
+        return [search.analysis(t, self._temperature, seconds) for t in range(len(states))]
 
-    def _reporter(self, state: State, on_progress: Progress, start: float) -> Callable[[TreeSearch], None]:
+    def _reporter(self, on_progress: Progress, start: float) -> Callable[[TreeSearch], None]:
         """Return what a search calls after each step: it tells of the first position every now and then."""
         due = start + PROGRESS_PERIOD
 
@@ -224,7 +203,7 @@ class TreePlayer:
             now = time.perf_counter()
             if now >= due:
                 due = now + PROGRESS_PERIOD
-                on_progress(settled(self._game, state, search.analysis(0, 0.0, now - start)))
+                on_progress(search.analysis(0, 0.0, now - start))
 
         return report
 

@@ -33,6 +33,10 @@ def measure(
         judge, walker = make_player(reference, game, seed), make_player(walk, game, seed)
     except PlayerError as error:
         raise BenchError(str(error)) from None
+    if game.family == "go":
+        from agents.go_conduct import Conducted
+
+        walker = Conducted(walker)
     before, positions = walked_positions(game, walker, count, seed)
     worths = np.concatenate(
         [

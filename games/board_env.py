@@ -116,7 +116,8 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
     """A board game against an opponent, or against oneself.
 
     opponent: None for self-play; "random"; a function from a position (a copy) to an action; or a player with `act` and
-        `new_game`, which its maker closes. GameError when it plays an illegal action.
+        `new_game`, which its maker closes (in Go agents.go_conduct.Conducted passes for it in time). GameError when it
+        plays an illegal action.
     side: whom the learner plays against an opponent: 0 moves first; "random" draws at each reset.
     rules: a rule set of the game, by default its first.
     max_plies: truncated after the first step at whose end so many turns are over, both players' counted; 0 never. A

@@ -151,6 +151,12 @@ def test_hints_come_with_a_heat_map(play_go: Play) -> None:
     assert "Black 75 %, 30 visits, prior 0.60" in shown
 
 
+def test_hints_fill_no_eye(play_go: Play) -> None:
+    states = go.game(5).new(1)
+    states[0] = position(". . . . . \n . . . . . \n . . . . . \n X X . . . \n . X . . .")
+    assert "A5 (Black 75 %" in play_go(["hint"], start=states, game=go.game(5), thinks=Thinker("A1", 0.5))
+
+
 def test_a_bot_passes_in_time_and_says_what_it_thinks(play_go: Play) -> None:
     walls = position(" . . X O . \n . . X O . \n . . X O . \n . . X O . \n . . X O . ", komi=0.5, to_move=1)
     states = go.game(5).new(1)

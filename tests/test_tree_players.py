@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from agents import go_sense
 from agents.analysis import Analysis, MoveAnalysis, PlayerError
+from agents.go_conduct import Conducted, Ending, conduct
+from agents.go_sense import is_eye_filled, mover_lead
 from agents.player import SearchingPlayer, make_player
-from agents.tree_players import settled
 from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
@@ -238,10 +238,27 @@ def test_a_pass_is_answered_where_that_wins(models: dict[str, Path], spec: str) 
     for mover, komi, wins in ((0, 0.5, True), (0, 9.5, False), (1, 9.5, True), (1, 0.5, False)):
         states = diagram(SPLIT, mover, passes=1, komi=komi)
         player = make_player(spec.format(models["go"]), go.game(5, komi=komi))
-        action = player.act(states)[0].action
-        assert go_sense.wins_by_passing(states[0]) == wins
+        analysis = player.act(states)[0]
+        assert {move.action for move in analysis.moves} == set(GO_5.legal_actions(states[0]))
+        assert (mover_lead(states[0]) > 0) == wins
         if wins:
-            assert action == 25
+            assert conduct(states[0], analysis, Ending.ALL_ALIVE).action == 25
+            assert Conducted(player).act(states)[0].action == 25
+
+
+# White's stones wall off the larger side. Black's lone stone there is dead, but as long as it stands nobody owns that.
+DEAD_STONE = "..XO... ..XO... ..XO... ..XO.X. ..XO... ..XO... ..XO..."
+
+
+def test_no_search_is_sure_of_a_win_by_stones_that_are_dead() -> None:
+    states = diagram(DEAD_STONE, 0, passes=1)
+    assert mover_lead(states[0]) > 0
+    player = make_player("rollouts:visits=200", go.game(7, komi=0.5))
+    analysis = player.act(states)[0]
+    assert analysis.value is not None and analysis.value < 0.5
+    assert len(analysis.moves) > 1
+    assert conduct(states[0], analysis, Ending.DEAD_REMOVED).action != 49, "what loses is not passed"
+    assert conduct(states[0], analysis, Ending.ALL_ALIVE).action == 49
 
 
 @pytest.mark.parametrize(
@@ -250,19 +267,20 @@ def test_a_pass_is_answered_where_that_wins(models: dict[str, Path], spec: str) 
         (4.5, 0.9, True),  # won as the board stands
         (20.0, 0.9, False),  # won perhaps, but not as the board stands
         (20.0, -0.95, True),  # lost anyway
+        (20.0, None, False),  # who knows
     ],
 )
-def test_no_won_game_is_passed_away_and_no_eye_filled(komi: float, value: float, passes: bool) -> None:
+def test_no_won_game_is_passed_away_and_no_eye_filled(komi: float, value: float | None, passes: bool) -> None:
     states = diagram(".X.XO XXXXO .XX.O XXXOO .XOO.", 0, komi=komi)
     game = go.game(5, komi=komi)
-    eyes = [action for action in game.legal_actions(states[0]) if go_sense.is_eye_filled(states[0], action)]
+    eyes = [action for action in game.legal_actions(states[0]) if is_eye_filled(states[0], action)]
     others = [action for action in game.legal_actions(states[0]) if action not in eyes and action != 25]
     assert eyes and others and 25 not in eyes
     ranked = [25, *eyes, *others]
     moves = tuple(MoveAnalysis(action, len(ranked) - i, 0.1, value) for i, action in enumerate(ranked))
-    chosen = settled(game, states[0], Analysis(25, value, (25,), moves=moves)).action
+    chosen = conduct(states[0], Analysis(25, value, (25,), moves=moves), Ending.ALL_ALIVE).action
     assert chosen == 25 if passes else chosen in others
-    unasked = settled(game, states[0], Analysis(eyes[0], value, (eyes[0],), moves=moves[1:])).action
+    unasked = conduct(states[0], Analysis(eyes[0], value, (eyes[0],), moves=moves[1:]), Ending.ALL_ALIVE).action
     assert unasked in others
 
 

@@ -73,6 +73,9 @@ def make_tree_player(
         limits = TreeLimits(visits=DEFAULT_VISITS[kind])
     if settings.gumbel_actions and not limits.visits:
         raise PlayerError("gumbel=1 shares out a number of visits: give visits=")
+    idle = [name for name in ("noise", "temperature") if settings.gumbel_actions and options.get(name)]
+    if idle:
+        raise PlayerError(f"gumbel=1 draws lots of its own: leave {idle[0]}= out")
     rollouts, weight = int(options.get("rollouts", 0)), options.get("lambda")
     if network is None:
         evaluate: LeafEvaluator = by_rollouts(game, rollouts or 1, seed)
@@ -171,7 +174,10 @@ class TreePlayer:
         return self._act(states, self.limits, self._on_progress)
 
     def search(self, state: State, seconds: float | None = None, on_progress: Progress | None = None) -> Analysis:
-        """Search one position; see SearchingPlayer. Ends early where the outcome is proven or memory is used up."""
+        """Search one position; see SearchingPlayer. Ends early where the outcome is proven or memory is used up.
+
+        By the clock there are no visits that a Gumbel root could share out: it is then searched by PUCT.
+        """
         limits = self.limits
         if seconds is not None:
             limits = TreeLimits(nodes=limits.nodes, seconds=0.0 if math.isinf(seconds) else seconds)

@@ -305,6 +305,19 @@ def test_the_clock_reaches_the_player(controller: Controller, thinker: Thinker) 
     assert thinker.seconds[1:] == [None, pytest.approx(4.9), 0.01, None]
 
 
+def test_a_player_that_halves_its_visits_keeps_to_a_clock() -> None:
+    controller = Controller("rollouts:visits=16,gumbel=1", size=5)
+    controller.tell("time_settings 1 0 0")
+    assert controller.ask("genmove b").startswith("= ")
+    controller.send("lz-analyze w 1")
+    assert controller.hear_line() == "="
+    assert INFO.match(controller.hear_line())
+    controller.send("name")
+    while controller.hear() != "= Playfield":
+        pass
+    assert controller.ends()
+
+
 # --- the end of the game --------------------------------------------------------------------------------------------
 
 # Black's wall in column E, White's in F; a black stone is dead among White's, a white one among Black's.

@@ -552,10 +552,16 @@ def test_the_improved_policy_completes_values_by_the_mixed_one() -> None:
     assert root.own_value == hashed_evaluator(CONNECT_FOUR)(states)[1][0]
 
 
-def test_halving_needs_a_number_of_visits() -> None:
-    search = TreeSearch(CONNECT_FOUR, by_rollouts(CONNECT_FOUR), SearchSettings(gumbel_actions=4))
-    with pytest.raises(ValueError, match="limit on visits"):
-        search.search(CONNECT_FOUR.new(1), TreeLimits(seconds=1))
+def test_without_a_number_of_visits_to_halve_the_root_is_searched_by_puct() -> None:
+    limits = TreeLimits(nodes=200)
+    halving, plain = (
+        TreeSearch(CONNECT_FOUR, hashed_evaluator(CONNECT_FOUR), SearchSettings(gumbel_actions=count))
+        for count in (4, 0)
+    )
+    for search in (halving, plain):
+        search.search(CONNECT_FOUR.new(1), limits)
+    assert halving.root().visits.tolist() == plain.root().visits.tolist()
+    assert halving.root().visits[halving.choose()] == plain.root().visits.max()
 
 
 # --- evaluators -------------------------------------------------------------------------------------------------------

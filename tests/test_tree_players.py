@@ -114,6 +114,8 @@ def test_one_network_plays_on_many_sizes(models: dict[str, Path]) -> None:
         ("policy:visits=3", "no option 'visits=3'; policy takes model=, temperature="),
         ("mcts:model={checkers}", "was made for checkers, not for go-5x5"),
         ("mcts:model={go},gumbel=1,seconds=1", "give visits="),
+        ("mcts:model={go},gumbel=1,visits=9,noise=0.25", "leave noise= out"),
+        ("rollouts:gumbel=1,visits=9,temperature=1", "leave temperature= out"),
         ("mcts:model={two colours},lambda=0.5", "lambda= must be 1"),
         ("mcts:model={go},lambda=2", "lambda=2 is not a number from 0 to 1"),
         ("alphabeta:model={go}", "alpha-beta needs the network 'anaconda'"),
@@ -201,6 +203,13 @@ def test_a_search_reports_and_can_be_stopped() -> None:
     assert again.nodes == last.nodes, "the tree is kept, and has more visits than the player's limit"
     player.new_game()
     assert player.search(CONNECT_FOUR.new(1)[0]).nodes == 100
+
+
+def test_a_player_that_halves_its_visits_can_search_by_the_clock() -> None:
+    player = make_player("rollouts:visits=16,gumbel=1", CONNECT_FOUR)
+    assert isinstance(player, SearchingPlayer)
+    found = player.search(CONNECT_FOUR.new(1)[0], 0.01)
+    assert found.nodes > 0 and found.action in range(7)
 
 
 def test_random_games_find_a_win_and_a_block() -> None:

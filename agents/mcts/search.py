@@ -49,7 +49,7 @@ class SearchSettings:
     virtual_loss: float = 0.25  # returns that a simulation under way is assumed to lose against its action's mean
     noise_fraction: float = 0.0  # of the root's priors that is Dirichlet noise; 0.25 in AlphaGo Zero's self-play
     noise_alpha: float = 10.0  # its concentration, over the number of legal actions (AlphaGo Zero: 0.03 on 361 points)
-    gumbel_actions: int = 0  # that the root considers by sequential halving (Danihelka et al. 2022); 0: PUCT
+    gumbel_actions: int = 0  # that the root halves within its visits (Danihelka et al. 2022); 0 or no such limit: PUCT
 
 
 @dataclass(frozen=True)
@@ -210,10 +210,8 @@ class TreeSearch:
         return np.where(incoming["lower"] == incoming["upper"], 0, budgets)
 
     def _gumbel_root(self, limits: TreeLimits) -> GumbelRoot:
-        if not self.settings.gumbel_actions:
+        if not (self.settings.gumbel_actions and limits.visits):
             return self._puct_root
-        if not limits.visits:
-            raise ValueError("sequential halving at the root needs a limit on visits")
         return GumbelRoot(self._gumbels, halving_schedules(self.settings.gumbel_actions, limits.visits))
 
     # --- from move to move --------------------------------------------------------------------------------------------

@@ -211,6 +211,30 @@ SCRIPTS = {
         ("is_legal w A1", "= 0"),
         ("is_legal b A1", "= 1"),
     ],
+    "a colour that plays twice after a ko": [
+        ("set_position b B3 b C4 b C2 w C3 w D4 w D2 w E3", "="),
+        ("play b D3", "="),  # takes C3
+        ("is_legal w C3", "= 0"),
+        ("play b C3", "="),
+    ],
+    "rules in mid-game": [
+        ("kata-set-rules situational", "="),
+        ("set_position b B3 b C4 b C2 w C3 w D4 w D2 w E3", "="),
+        ("play b A9", "="),
+        ("play b D3", "="),  # takes C3
+        ("play w pass", "="),
+        ("play b pass", "="),
+        ("is_legal w C3", "= 1"),  # the board that Black left would be back, but White would leave it
+        ("kata-set-rules chinese", "="),
+        ("is_legal w C3", "= 0"),
+        ("kata-set-rules situational", "="),
+        ("play w C3", "="),
+        ("kata-set-rules chinese", "? move 5 of this game is not legal under the rules chinese"),
+        ("list_stones w", "= D4 C3 E3 D2"),
+        ("is_legal b D3", "= 0"),
+        ("undo", "="),
+        ("kata-set-rules chinese", "="),
+    ],
     "rules": [
         ("komi 6.5", "="),
         ("get_komi", "= 6.5"),
@@ -384,6 +408,14 @@ def test_resignation(handicap: bool, moves: int, expected: str) -> None:
     answers = [controller.ask("genmove w").split()[1] for _ in range(3)]
     assert "resign" not in answers[:2]
     assert (answers[2] == "resign") == (expected == "resign")
+    assert controller.ends()
+
+
+def test_one_engine_for_both_sides_resigns_too() -> None:
+    controller = Controller(Thinker(list(range(60, 81)), value=0.9))  # White's chance is 5 %
+    controller.tell(*(f"play b {'ABCDEFGHJ'[number % 9]}{9 - 2 * (number // 9)}" for number in range(24)))
+    answers = [controller.ask(f"genmove {colour}") for colour in "wbwbw"]
+    assert answers[4] == "= resign" and "= resign" not in answers[:4]
     assert controller.ends()
 
 

@@ -14,7 +14,7 @@ from agents.gtp.clock import Clock
 from agents.gtp.protocol import GtpError
 from agents.player import Player, SearchingPlayer
 from games import go
-from games.go_board import MAX_PLIES, forget
+from games.go_board import MAX_PLIES, NO_POINT, forget
 from games.go_status import Status, board_of, judge, settle
 from games.rules import Game, GameError, State, States, apply, is_over
 from games.sgf import SgfGame
@@ -55,7 +55,7 @@ class Session:
         self.handicap = 0
         self.positions: list[State] = []  # the start, and after each move
         self.moves: list[tuple[int, int]] = []  # colour and action
-        self._hopeless = 0  # own moves in a row that looked lost
+        self._hopeless = [0, 0]  # moves in a row that looked lost, of Black and of White
         self.clear()
 
     # --- the game ---------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ class Session:
     def start_from(self, positions: Sequence[State], moves: Sequence[tuple[int, int]] = (), handicap: int = 0) -> None:
         """Go on with another game: its start, then the position after each move."""
         self.positions, self.moves, self.handicap = list(positions), list(moves), handicap
-        self._hopeless = 0
+        self._hopeless = [0, 0]
         self.clock.restart()
         self.player.new_game()
 
@@ -122,11 +122,20 @@ class Session:
             state.komi2 = int(2 * komi)
 
     def set_rules(self, rules: str) -> None:
-        """Change the rule set, of the game so far too."""
-        self.rules = rules
-        for state in self.positions:
-            for name in ("ko_rule", "suicide"):
-                state[name] = self.game.rule_sets[rules][name]
+        """Change the rule set, of the game so far too; GtpError, the game unchanged, where that broke them."""
+        start = self.positions[0].copy()
+        for name in ("ko_rule", "suicide"):
+            start[name] = self.game.rule_sets[rules][name]
+        forget(start)
+        positions = [start]
+        for number, (colour, action) in enumerate(self.moves, start=1):
+            try:
+                positions.append(after_move(positions[-1], colour, action))
+            except GtpError:
+                raise GtpError(f"move {number} of this game is not legal under the rules {rules}") from None
+        if positions[-1].to_move != self.state.to_move:
+            positions[-1] = turn_of(positions[-1], int(self.state.to_move))
+        self.rules, self.positions = rules, positions
 
     def place(self, black: Sequence[int], white: Sequence[int], to_play: int, handicap: int = 0) -> None:
         """Start another game at these stones; GameError where they are no legal board."""
@@ -186,7 +195,7 @@ class Session:
             raise GtpError("cannot undo")
         self.positions.pop()
         self.moves.pop()
-        self._hopeless = 0
+        self._hopeless = [0, 0]
 
     def status(self) -> Status:
         """Return which stones are dead, and the score without them."""
@@ -230,9 +239,9 @@ class Session:
         if analysis.value is None:
             return False
         winrate = winrate_for(colour, analysis.value)
-        self._hopeless = self._hopeless + 1 if winrate < limits.winrate else 0
+        self._hopeless[colour] = self._hopeless[colour] + 1 if winrate < limits.winrate else 0
         is_late = len(self.moves) >= limits.least_share * self.pass_action
-        return self._hopeless >= limits.in_a_row and is_late and self.handicap == 0
+        return self._hopeless[colour] >= limits.in_a_row and is_late and self.handicap == 0
 
     def stop(self) -> None:
         """End a search under way in another thread."""
@@ -253,6 +262,7 @@ def turn_of(state: State, colour: int) -> State:
     if state.to_move != colour:
         state.to_move = colour
         state.passes = 0
+        state.ko_point = NO_POINT  # which is for the other colour
     if is_over(state):
         state.passes = 0
     if state.ply >= LATEST_PLY:  # what superko remembers has an end

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from agents.analysis import Analysis, MoveAnalysis, PlayerError, Progress
+from agents.gtp.analysis import LED_MOVES, UNTRIED_MOVES, Reporter, Request
 from agents.gtp.engine import GtpEngine
 from agents.gtp.protocol import parse_command
 from agents.gtp.session import Resignation, Session
@@ -498,6 +499,38 @@ def test_analysis_leaves_out_what_it_is_told_to(controller: Controller) -> None:
         controller.send("stop")
         while controller.hear() != "=":
             pass
+
+
+@pytest.mark.parametrize(
+    ("restriction", "expected"),
+    [
+        ("avoid b E5 1", "F5"),
+        ("allow b G5,F5 1", "F5"),
+        ("allow b A1 1", "A1"),  # which the player did not think of
+        ("allow b pass 1", "pass"),
+        ("avoid w E5 1", "E5"),
+        ("allow b E5 1 avoid b E5 1", "pass"),
+    ],
+)
+def test_moves_under_analysis_keep_to_what_is_permitted(
+    controller: Controller, restriction: str, expected: str
+) -> None:
+    assert controller.ask(f"kata-genmove_analyze b {restriction}").endswith(f"\nplay {expected}")
+
+
+def test_a_long_list_is_cut_and_few_moves_have_leads_of_their_own(controller: Controller) -> None:
+    def reported(visits: int, tried: int, **wishes: int) -> list[str]:
+        lines: list[str] = []
+        moves = tuple(MoveAnalysis(action, visits if action < tried else 0, 0.01, 0.0) for action in range(81))
+        reporter = Reporter(controller.session, Request(0, 1.0, True, **wishes), lines.append)
+        reporter.report(Analysis(0, 0.0, moves=moves))
+        return re.findall(r"scoreLead (\S+)", lines[0])
+
+    leads = reported(0, 0)
+    assert len(leads) == UNTRIED_MOVES and len(set(leads[LED_MOVES:])) == 1 < len(set(leads[:LED_MOVES]))
+    assert len(reported(0, 0, least_moves=40)) == 40
+    assert len(reported(0, 0, most_moves=5)) == 5
+    assert len(reported(3, 30)) == 30
 
 
 @pytest.mark.parametrize("line", ["kata-analyze nonsense", "lz-analyze b 10 minmoves", "kata-analyze avoid b Z9 1"])

@@ -2,7 +2,12 @@
 
 Each report is a line that says of one move after the other `info move VERTEX visits N winrate W prior P lcb L
 scoreLead S order K pv VERTEX ...`. Rates are the mover's: in lz- commands in hundredths of a per cent, else 0 to 1.
-`scoreLead` is the lead that the players of random games keep from here on, for want of a network that predicts it.
+`scoreLead` is the lead that the players of random games keep from here on, for want of a network that predicts it;
+moves far down the list are given the position's.
+
+`allow` and `avoid` restrict the moves that are reported and, in genmove_analyze, the move that is made: it is the best
+of those that are permitted, a pass where none is. The search itself looks at all moves, and to whichever move number a
+restriction holds, it holds for this one move only.
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ from games.rules import State, apply, is_over
 
 DEFAULT_INTERVAL = 100  # hundredths of a second
 LEAD_PLAYOUTS = 100
+LED_MOVES = 10  # of a report, whose leads are of their own
+UNTRIED_MOVES = 20  # listed where nothing was spent on any
 Z = 1.959964  # standard deviations to the lower end of a 95 % interval
 
 USAGE = (
@@ -46,6 +53,10 @@ class Request:
     most_moves: int = 10**6
     allowed: frozenset[int] | None = None  # None: all moves
     avoided: frozenset[int] = frozenset()
+
+    def permits(self, action: int) -> bool:
+        """Say whether the move may be listed, and made."""
+        return action not in self.avoided and (self.allowed is None or action in self.allowed)
 
 
 def parse_request(session: Session, arguments: Arguments, is_fine: bool) -> Request:
@@ -145,12 +156,10 @@ class Reporter:
         moves = list(analysis.moves)
         if not moves and analysis.action != RESIGN:  # a player that gives its choice and nothing else
             moves = [MoveAnalysis(analysis.action, 1, 1.0, analysis.value, analysis.principal_variation)]
-        moves = [move for move in moves if move.action not in request.avoided]
-        if request.allowed is not None:
-            moves = [move for move in moves if move.action in request.allowed]
+        moves = [move for move in moves if request.permits(move.action)]
         moves.sort(key=lambda move: (-move.visits, move.action != analysis.action, -move.prior))
         tried = sum(move.visits > 0 for move in moves)
-        return moves[: min(max(tried, request.least_moves) or len(moves), request.most_moves)]
+        return moves[: min(max(tried or UNTRIED_MOVES, request.least_moves), request.most_moves)]
 
     def _info(self, analysis: Analysis, move: MoveAnalysis, order: int) -> str:
         line = move.principal_variation
@@ -167,7 +176,7 @@ class Reporter:
             "winrate": self._number(rate),
             "prior": self._number(move.prior),
             "lcb": self._number(bound),
-            "scoreLead": f"{self._lead(move.action):.2f}",
+            "scoreLead": f"{self._lead(move.action if order < LED_MOVES else None):.2f}",
             "order": order,
         }
         return f"info {' '.join(f'{name} {value}' for name, value in fields.items())} pv {' '.join(names)}"
@@ -216,7 +225,7 @@ def genmove_analyze(is_fine: bool) -> Task:
 
         def work(emit: Emit) -> None:
             reporter = Reporter(session, request, emit)
-            analysis = session.move(request.colour, reporter.hear)
+            analysis = session.move(request.colour, reporter.hear, permits=request.permits)
             reporter.finish(analysis)
             emit(f"play {'resign' if analysis.action == RESIGN else vertex(session, analysis.action)}")
 

@@ -215,18 +215,40 @@ class Session:
             on_progress(analysis)
         return analysis
 
-    def choose(self, colour: int, on_progress: Progress | None = None, cleanup: bool = False) -> Analysis:
-        """Return the move that the player would make for a colour, by its clock."""
+    def choose(
+        self,
+        colour: int,
+        on_progress: Progress | None = None,
+        cleanup: bool = False,
+        permits: Callable[[int], bool] | None = None,
+    ) -> Analysis:
+        """Return the move that the player would make for a colour, by its clock, among those that are permitted."""
         moves_left = (self.pass_action - len(self.moves)) // 3
         seconds = self.clock.seconds(colour, moves_left)
         analysis = self.analyse(colour, seconds, on_progress)
         ending = Ending.CLEANUP if cleanup else ending_of(self.rules)
-        return conduct(turn_of(self.state, colour), analysis, ending)
+        analysis = conduct(turn_of(self.state, colour), analysis, ending)
+        if permits is None or analysis.action == RESIGN or permits(analysis.action):
+            return analysis
+        return self._permitted(colour, analysis, permits)
 
-    def move(self, colour: int, on_progress: Progress | None = None, cleanup: bool = False) -> Analysis:
+    def _permitted(self, colour: int, analysis: Analysis, permits: Callable[[int], bool]) -> Analysis:
+        """Return an analysis with the best permitted move: the most visited, then the likeliest; a pass if none is."""
+        worth = {move.action: (move.visits, move.prior) for move in analysis.moves}
+        legal = filter(permits, self.legal_actions(colour))
+        action = max(legal, key=lambda action: worth.get(action, (0, 0.0)), default=self.pass_action)
+        return replace(analysis, action=action, principal_variation=(action,))
+
+    def move(
+        self,
+        colour: int,
+        on_progress: Progress | None = None,
+        cleanup: bool = False,
+        permits: Callable[[int], bool] | None = None,
+    ) -> Analysis:
         """Let the player make a move for a colour and return why; its action is RESIGN where it gives up."""
         started = time.monotonic()
-        analysis = self.choose(colour, on_progress, cleanup)
+        analysis = self.choose(colour, on_progress, cleanup, permits)
         self.clock.spend(colour, time.monotonic() - started)
         if analysis.action == RESIGN or self._is_lost(colour, analysis):
             return replace(analysis, action=RESIGN)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from agents.alphago_config import ReinforceConfig
 from agents.mcts.search import LeafEvaluator
@@ -26,7 +27,7 @@ from agents.policy_games import by_seat, play_games
 from games.compiled import NDArray
 from games.rules import Game, States
 from nets.losses import masked_logits
-from nets.models import PolicyValueNet
+from nets.models import PolicyValueNet, logits_of_mover
 from nets.precision import computing_in
 
 
@@ -35,6 +36,7 @@ class Experience:
     """What the learner did in the games of an iteration."""
 
     planes: NDArray  # float32 [n, C, H, W]
+    movers: NDArray  # int64 [n] player 0 or 1, whose turn it was
     allowed: NDArray  # bool [n, A] actions that it drew from
     actions: NDArray  # int64 [n]
     returns: NDArray  # float32 [n] outcome of the game for the learner: 1, 0 or -1
@@ -64,7 +66,18 @@ def play_iteration(
     results = play_games(game, states, (learner, opponent), by_seat(seats), generator, hear)
     returns = np.where(seats, -results, results).astype(np.float32)
     games, planes, allowed, actions = (np.concatenate(column) for column in zip(*heard, strict=True))
-    return Experience(planes, allowed, actions, returns[games], float(returns.mean() + 1) / 2, total / config.games)
+    movers = seats[games].astype(np.int64)
+    score, num_actions = float(returns.mean() + 1) / 2, total / config.games
+    return Experience(planes, movers, allowed, actions, returns[games], score, num_actions)
+
+
+def action_logits(policy: Tensor, movers: Tensor, num_actions: int) -> Tensor:
+    """Return the movers' logits of all actions, float32 [n, A], from a policy head's output.
+
+    A network that knows no pass gets a logit of 0 for it: it is drawn only where no other action is allowed.
+    """
+    logits = (logits_of_mover(policy, movers) if policy.dim() == 3 else policy).float()
+    return functional.pad(logits, (0, num_actions - logits.shape[1]))
 
 
 def policy_gradient_loss(logits: Tensor, allowed: Tensor, actions: Tensor, returns: Tensor) -> Tensor:
@@ -93,10 +106,11 @@ def learn(
         part = slice(first, first + config.batch_size)
         planes = torch.from_numpy(seen.planes[part]).contiguous(memory_format=torch.channels_last)
         with computing_in(dtype, planes.device):
-            logits = model(planes).policy.float()
-        allowed, actions, returns = (
-            torch.from_numpy(array[part]) for array in (seen.allowed, seen.actions, seen.returns)
+            policy = model(planes).policy
+        movers, allowed, actions, returns = (
+            torch.from_numpy(array[part]) for array in (seen.movers, seen.allowed, seen.actions, seen.returns)
         )
+        logits = action_logits(policy, movers, allowed.shape[1])
         (policy_gradient_loss(logits, allowed, actions, returns).sum() / count).backward()
     length = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm, error_if_nonfinite=True)
     optimiser.step()

@@ -12,13 +12,15 @@ import torch
 from agents import reinforce_command, value_command
 from agents.alphago_config import ReinforceConfig, ValueConfig
 from agents.policy_games import by_seat, choices, draw_actions, play_games
-from agents.reinforce import opponent_of, policy_gradient_loss
+from agents.reinforce import Experience, learn, opponent_of, policy_gradient_loss
 from agents.value_learning import play_value_games
 from games.catalogue import find_game
 from games.compiled import NDArray
 from games.go import area_score, is_legal
 from games.rules import States, apply, is_over
-from nets.models import load_model, save_model
+from nets.blocks import Conv, Relu
+from nets.heads import PointPolicySpec
+from nets.models import PolicyValueSpec, load_model, save_model
 from nets.presets import preset
 
 SMALL = find_game("go-5x5")
@@ -105,6 +107,22 @@ def test_the_gradient_makes_winning_actions_likelier_and_losing_ones_less_likely
     assert torch.allclose(logits.grad, expected)
 
 
+def test_a_policy_for_each_colour_learns_from_the_movers_own() -> None:
+    policy = PointPolicySpec(num_outputs=2, position_bias=True)
+    model = PolicyValueSpec(SMALL.planes_shape, (Conv(4, 3, padding=1), Relu()), policy=policy).build()
+    before = [bias.clone() for bias in model.policy.position_bias.parameters()]
+    allowed = np.ones((3, 26), bool)
+    allowed[2, :25] = False  # nothing but the pass, of which such a network knows nothing
+    planes = np.ones((3, *SMALL.planes_shape), np.float32)
+    seen = Experience(planes, np.ones(3, np.int64), allowed, np.array([3, 4, 25]), np.ones(3, np.float32), 1.0, 3.0)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+    assert learn(model, optimiser, ReinforceConfig(max_gradient_norm=100.0), seen) > 0
+    (old,), (new,) = before, list(model.policy.position_bias.parameters())
+    assert (new[0] == old[0]).all(), "Black did not move"
+    change = (new[1] - old[1]).flatten()
+    assert (change.argsort(descending=True)[:2].sort().values == torch.tensor([3, 4])).all()
+
+
 def test_opponents_come_from_the_whole_pool_of_earlier_policies() -> None:
     config = ReinforceConfig(pool_period=5)
     assert {opponent_of(config, iteration) for iteration in range(5)} == {0}
@@ -137,6 +155,15 @@ VALUE = ["--game", "go-5x5", "--games", "24", "--games-at-once", "8", "--held-ou
 VALUE += ["--epochs", "2", "--checkpoint-period", "1", "--threads", "1"]
 
 
+def save_policy(folder: Path, policy: PointPolicySpec) -> Path:
+    """Write a small policy network of a kind that knows no pass."""
+    torch.manual_seed(1)
+    model = PolicyValueSpec(SMALL.planes_shape, (Conv(8, 3, padding=1), Relu()), policy=policy).build()
+    path = folder / "model.safetensors"
+    save_model(path, model, model.spec, game="go", rules_version=SMALL.version, training={})
+    return path
+
+
 def run_bytes(directory: Path) -> tuple[bytes, bytes]:
     return (directory / "model.safetensors").read_bytes(), (directory / "metrics.jsonl").read_bytes()
 
@@ -160,6 +187,20 @@ def test_a_reinforcement_that_is_stopped_and_resumed_ends_as_one_that_never_was(
     assert header["features"] == "observe"
     assert any((a != b).any() for a, b in zip(before.state_dict().values(), after.state_dict().values(), strict=True))
     assert json.loads((whole / "report.json").read_text()).keys() == {"won", "drawn", "lost", "elo"}
+
+
+@pytest.mark.parametrize("num_outputs", [1, 2])
+def test_networks_without_a_pass_are_reinforced(
+    tmp_path: Path, num_outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agents import reinforce_run
+
+    monkeypatch.setattr(reinforce_run, "REPORT_GAMES", 2)
+    file = save_policy(tmp_path, PointPolicySpec(size=3, num_outputs=num_outputs, position_bias=num_outputs == 2))
+    out = tmp_path / "out"
+    assert reinforce_command.main(["--init", str(file), *REINFORCE, "--iterations", "1", "--out", str(out)]) == 0
+    before, after = (load_model(path)[0].state_dict() for path in (file, out / "model.safetensors"))
+    assert any((before[name] != after[name]).any() for name in before)
 
 
 def test_a_value_run_that_is_killed_between_steps_ends_as_one_that_never_was(

@@ -41,7 +41,7 @@ class ValueConfig:
     epochs: int = 6
     """times that learning sees every position, each time under a symmetry drawn anew"""
     held_out: int = 16
-    """every so manieth game is kept for validation"""
+    """every so manieth game is kept for validation; at least 2"""
     batch_size: int = 128
     """positions of a learning step"""
     learning_rate: float = 1e-3

@@ -67,11 +67,21 @@ def run(program: str, train: Callable[[], None]) -> int:
 
 
 def check_numbers(config: Config, least_zero: Collection[str]) -> None:
-    """Raise ValueError for a number of a config that is below 1, or 0 where that may be, or not finite."""
-    for name, value in dataclasses.asdict(config).items():
-        least = 0 if name in least_zero else 1
-        if isinstance(value, int | float) and not (value >= least and math.isfinite(value)):
-            raise ValueError(f"--{option_name(name)} {value}: at least {least}")
+    """Raise ValueError for a number that no run can have.
+
+    Whole numbers are at least 1, others above 0 and finite; those of `least_zero` may be 0.
+    """
+    for name, value in vars(config).items():
+        if isinstance(value, float):
+            is_allowed, allowed = 0 < value < math.inf, "a finite number above 0"
+        elif isinstance(value, int) and not isinstance(value, bool):
+            is_allowed, allowed = value >= 1, "at least 1"
+        else:
+            continue
+        if name in least_zero:
+            is_allowed, allowed = is_allowed or value == 0, f"{allowed}, or 0"
+        if not is_allowed:
+            raise ValueError(f"--{option_name(name)} {value}: {allowed}")
 
 
 def run_directory(options: LearnerOptions, name: str) -> Path:

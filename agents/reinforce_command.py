@@ -11,7 +11,7 @@ import tyro
 from agents import learner_command
 from agents.alphago_config import REINFORCE_PRESETS, ReinforceConfig
 
-LEAST_ZERO = ("seed", "learning_rate")  # options that may be 0, the others are at least 1
+LEAST_ZERO = ("seed", "learning_rate")  # options that may be 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def main(arguments: list[str]) -> int:
 
         from agents.reinforce_run import train_from  # here and not above: --help need not wait for torch
 
+        learner_command.check_numbers(options, least_zero=("threads",))
         learner_command.check_numbers(options.config, least_zero=LEAST_ZERO)
         train_from(options, Console(stderr=True))
 

@@ -92,7 +92,9 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
             notice(f"stopped; go on with: {resume_command(options, directory)}")
             return
     report(directory, learner, console)
-    notice(f"next:        python train.py value --imitating {options.init} --improved {directory}")
+    if game.family == "go":
+        files = f"--imitating {shlex.quote(str(options.init))} --improved {shlex.quote(str(directory))}"
+        notice(f"next:        python train.py value --game {options.game} {files}")
     notice(f"train on:    {resume_command(options, directory, iterations=2 * config.iterations)}")
 
 

@@ -11,7 +11,7 @@ import tyro
 from agents import learner_command
 from agents.alphago_config import VALUE_PRESETS, ValueConfig
 
-LEAST_ZERO = ("seed", "learning_rate", "weight_decay")  # options that may be 0, the others are at least 1
+LEAST_ZERO = ("seed", "learning_rate", "weight_decay")  # options that may be 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ def main(arguments: list[str]) -> int:
 
         from agents.value_run import train_from  # here and not above: --help need not wait for torch
 
+        learner_command.check_numbers(options, least_zero=("threads",))
         learner_command.check_numbers(options.config, least_zero=LEAST_ZERO)
+        if options.config.held_out < 2:
+            raise ValueError(f"--held-out {options.config.held_out}: at least 2, or no game is left to learn from")
         train_from(options, Console(stderr=True))
 
     return learner_command.run("train.py value", train)

@@ -73,7 +73,7 @@ def train_from(options: ValueOptions, console: Console) -> None:
             return
     notice(f"the value network's mean squared error on games kept apart: {learner.report(directory)}")
     player = shlex.quote(f"mcts:model={options.imitating},value={directory},lambda={MIXTURE},visits=400")
-    notice(f"play it:     python play.py {options.game.partition('-')[0]} --white {player}")
+    notice(f"play it:     python play.py go --size {game.planes_shape[1]} --white {player}")
 
 
 class ValueLearner:
@@ -100,10 +100,12 @@ class ValueLearner:
         self.actions: list[NDArray] = []  # int16 [plies] of each game
         self.plies: list[int] = []
         self.results: list[int] = []
+        self.total, self.count = 0.0, 0  # of the learning steps since the last line of metrics: losses, steps
         checkpoint = run.latest()
         self.done = checkpoint.step if checkpoint else 0
         if checkpoint is not None:
             self._set_arrays(dict(checkpoint.arrays))
+            self.total, self.count = checkpoint.state.get("total", 0.0), checkpoint.state.get("count", 0)
 
     # --- playing ------------------------------------------------------------------------------------------------------
 
@@ -124,7 +126,7 @@ class ValueLearner:
                 speed = self.config.games_at_once / (time.perf_counter() - begun)
                 bar.show(self.done, f"{len(self.plies):,} games  {speed:.0f} games/s  Black wins {black:.0%}")
                 if stop.requested or self.done % self.config.checkpoint_period == 0 or self.done == self.rounds:
-                    self.run.save_checkpoint(self.done, self._arrays(), {})
+                    self._checkpoint()
                 if stop.requested:
                     return False
         return True
@@ -133,10 +135,12 @@ class ValueLearner:
 
     def learn(self, stop: StopSignal, console: Console) -> bool:
         """Take the learning steps that are left; return False where a signal asked to stop, with everything saved."""
-        config, (reader, training, _) = self.config, self._positions()
-        steps = config.epochs * len(training) // config.batch_size
+        config, found = self.config, len(self.plies)
+        if found < 2:
+            raise PlayerError(f"--games {config.games}: {found} reached their positions, and 2 are the least")
+        reader, training, _ = self._positions()
+        steps = max(1, config.epochs * len(training) // config.batch_size)
         period = STEPS_PERIOD * config.checkpoint_period
-        total, count = 0.0, 0
         with StepsBar(console, "learning step", steps, self.done - self.rounds) as bar:
             for step in range(self.done - self.rounds, steps):
                 numbers, symmetries = self._draw(training, step, reader.num_symmetries)
@@ -148,16 +152,16 @@ class ValueLearner:
                 self.optimiser.zero_grad()
                 loss.backward()
                 self.optimiser.step()
-                total, count = total + loss.item(), count + 1
+                self.total, self.count = self.total + loss.item(), self.count + 1
                 self.done = self.rounds + step + 1
                 last = step + 1 == steps
                 if (step + 1) % STEPS_PERIOD == 0 or last:
-                    apart = self.error()
-                    self.run.log(self.done, squared_error=total / count, squared_error_apart=apart)
-                    bar.show(step + 1, f"squared error {total / count:.3f}  on games kept apart {apart:.3f}")
-                    total, count = 0.0, 0
+                    mean, error = self.total / self.count, self.error()
+                    self.run.log(self.done, squared_error=mean, squared_error_apart=error)
+                    bar.show(step + 1, f"squared error {mean:.3f}  on games kept apart {error:.3f}")
+                    self.total, self.count = 0.0, 0
                 if stop.requested or (step + 1) % period == 0 or last:
-                    self.run.save_checkpoint(self.done, self._arrays(), {})
+                    self._checkpoint()
                     self.save(self.run.directory / MODEL_FILE)
                 if stop.requested and not last:
                     return False
@@ -209,6 +213,9 @@ class ValueLearner:
         return self._read
 
     # --- keeping ------------------------------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> None:
+        self.run.save_checkpoint(self.done, self._arrays(), {"total": self.total, "count": self.count})
 
     def _arrays(self) -> dict[str, NDArray]:
         """Return everything that `_set_arrays` needs to go on."""

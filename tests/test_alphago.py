@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 
 from agents import reinforce_command, value_command
 from agents.alphago_config import ReinforceConfig, ValueConfig
+from agents.learner_command import check_numbers
 from agents.policy_games import by_seat, choices, draw_actions, play_games
 from agents.reinforce import Experience, learn, opponent_of, policy_gradient_loss
 from agents.value_learning import play_value_games
@@ -153,6 +156,7 @@ def test_a_value_game_gives_one_position_after_one_even_draw() -> None:
 REINFORCE = ["--game", "go-5x5", "--games", "4", "--pool-period", "2", "--checkpoint-period", "1", "--threads", "1"]
 VALUE = ["--game", "go-5x5", "--games", "24", "--games-at-once", "8", "--held-out", "4", "--batch-size", "8"]
 VALUE += ["--epochs", "2", "--checkpoint-period", "1", "--threads", "1"]
+FILES = ["--imitating", "x", "--improved", "x"]
 
 
 def save_policy(folder: Path, policy: PointPolicySpec) -> Path:
@@ -169,14 +173,16 @@ def run_bytes(directory: Path) -> tuple[bytes, bytes]:
 
 
 def test_a_reinforcement_that_is_stopped_and_resumed_ends_as_one_that_never_was(
-    tmp_path: Path, policy_file: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, policy_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from agents import reinforce_run
 
     monkeypatch.setattr(reinforce_run, "REPORT_GAMES", 8)
     common = ["--init", str(policy_file), *REINFORCE]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole, parts = tmp_path / "a whole", tmp_path / "parts"
     assert reinforce_command.main([*common, "--iterations", "4", "--out", str(whole)]) == 0
+    following = f"python train.py value --game go-5x5 --imitating {policy_file} --improved '{whole}'\n"
+    assert following in capsys.readouterr().err
     assert reinforce_command.main([*common, "--iterations", "3", "--out", str(parts)]) == 0
     assert reinforce_command.main([*common, "--iterations", "4", "--out", str(parts), "--resume"]) == 0
     (first_model, first_metrics), (second_model, second_metrics) = run_bytes(whole), run_bytes(parts)
@@ -234,12 +240,54 @@ def test_a_value_run_that_is_killed_between_steps_ends_as_one_that_never_was(
     assert model.value is not None
 
 
+def test_a_value_run_that_is_stopped_between_two_lines_of_metrics_ends_as_one_that_never_was(
+    tmp_path: Path, policy_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from agents import value_run
+
+    common = ["--imitating", str(policy_file), "--improved", str(policy_file), *VALUE]
+    monkeypatch.setattr(value_run, "STEPS_PERIOD", 2)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert value_command.main([*common, "--out", str(whole)]) == 0
+    assert "play it:     python play.py go --size 5 --white " in capsys.readouterr().err
+
+    draw = value_run.ValueLearner._draw
+
+    def draw_and_stop(self: value_run.ValueLearner, numbers: NDArray, step: int, count: int) -> tuple[NDArray, NDArray]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return draw(self, numbers, step, count)
+
+    monkeypatch.setattr(value_run.ValueLearner, "_draw", draw_and_stop)
+    assert value_command.main([*common, "--out", str(parts)]) == 0
+    monkeypatch.setattr(value_run.ValueLearner, "_draw", draw)
+    assert "stopped; go on with:" in capsys.readouterr().err
+    assert value_command.main([*common, "--out", str(parts), "--resume"]) == 0
+    assert run_bytes(whole) == run_bytes(parts)
+
+
+def test_few_games_make_one_learning_step(tmp_path: Path, policy_file: Path) -> None:
+    common = ["--imitating", str(policy_file), "--improved", str(policy_file), *VALUE]
+    common[common.index("--batch-size") + 1] = "1000"
+    assert value_command.main([*common, "--out", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 4
+
+
+def test_numbers_that_are_not_whole_may_be_small() -> None:
+    check_numbers(ReinforceConfig(max_gradient_norm=0.5, learning_rate=0.0, seed=0), ("learning_rate", "seed"))
+
+
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [
         (reinforce_command.main, ["--init", "nowhere"], "--init nowhere: no model file or folder"),
         (reinforce_command.main, ["--init", "x", "--games", "0"], "--games 0: at least 1"),
-        (value_command.main, ["--imitating", "x", "--improved", "x", "--game", "checkers"], "are for Go"),
+        (reinforce_command.main, ["--init", "x", "--threads", "-1"], "--threads -1: at least 1, or 0"),
+        (reinforce_command.main, ["--init", "x", "--max-gradient-norm", "0"], "norm 0.0: a finite number above 0"),
+        (value_command.main, [*FILES, "--threads", "-1"], "--threads -1: at least 1, or 0"),
+        (value_command.main, [*FILES, "--learning-rate", "-1"], "-1.0: a finite number above 0, or 0"),
+        (value_command.main, [*FILES, "--held-out", "1"], "--held-out 1: at least 2"),
+        (value_command.main, [*FILES, "--game", "checkers"], "are for Go"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(

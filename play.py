@@ -18,6 +18,7 @@ the commands.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from dataclasses import dataclass
@@ -164,6 +165,7 @@ def main() -> int:
     from games.rules import GameError
 
     try:
+        check(command)
         if isinstance(command, Checkers) and (command.hub or command.bot):
             return serve(command)
         if isinstance(command, Go) and (command.gtp or command.bot):
@@ -172,6 +174,15 @@ def main() -> int:
     except (PlayerError, PdnError, GameError) as error:
         print(f"play.py: {error}", file=sys.stderr)
         return 2
+
+
+def check(command: Common) -> None:
+    """Raise PlayerError for a number that no game can be played with."""
+    from agents.analysis import PlayerError
+
+    for name, value in (("seed", command.seed), ("delay", command.delay)):
+        if not 0 <= value < math.inf:
+            raise PlayerError(f"--{name} {value}: a finite number, at least 0")
 
 
 def play(command: Checkers | ConnectFour | Go) -> int:

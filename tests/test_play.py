@@ -321,6 +321,9 @@ def run_play(arguments: list[str], typed: str = "") -> subprocess.CompletedProce
         ("checkers --bot random", "--bot needs --hub"),
         ("checkers --hub --white random", "--white has no meaning with --hub"),
         ("connect_four --red material", "material plays checkers, not connect_four"),
+        ("checkers --white random --seed -1", "--seed -1: a finite number, at least 0"),
+        ("connect_four --red random --yellow random --delay -1", "--delay -1.0: a finite number, at least 0"),
+        ("connect_four --red random --yellow random --delay inf", "--delay inf: a finite number, at least 0"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(

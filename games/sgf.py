@@ -264,8 +264,8 @@ def _decode(text: bytes, codec: str) -> str:
         return text.decode()
     for name in (codec, "utf-8"):
         try:
-            return str(codecs.decode(text, name)) if name else text.decode("utf-8")
-        except (ValueError, LookupError, TypeError):  # not of that encoding, or none of text at all ("hex")
+            return text.decode(name or "utf-8")
+        except (ValueError, LookupError):  # not of that encoding, or none of text at all ("zlib")
             continue
     return text.decode("latin-1")
 

@@ -88,6 +88,9 @@ def test_old_long_names_and_a_byte_order_mark() -> None:
         ("ISO-8859-1", "latin-1"),
         ("GB2312", "gb2312"),
         ("?", "utf-8"),
+        ("zlib", "utf-8"),  # codecs that turn bytes into bytes, or text into text
+        ("bz2", "latin-1"),
+        ("rot13", "utf-8"),
     ],
 )
 def test_encodings(stated: str, encoding: str, escape: str) -> None:

@@ -61,7 +61,9 @@ class GoUmpire:
         opinions = self._opinions(state, players)
         winners = [_sign(status.score) for _, status in opinions]
         decided = max(set(winners), key=winners.count)
-        if 2 * winners.count(decided) <= len(winners) and state.passes == 2:
+        if 2 * winners.count(decided) <= len(winners):
+            if 0 < state.move_limit <= state.ply:
+                return _count(state, settle(state, frozenset()), f"a dispute at the move limit, {RAW_AREA}")
             self._ending = Ending.CLEANUP
             for player in players:
                 if isinstance(player, GtpPlayer):

@@ -29,7 +29,7 @@ from games.notation import play_turn, turn_name
 from games.openings import Opening
 from games.rules import Game, State, States, apply, game_of, is_over, to_play
 
-MAX_TURNS = 1000  # a game under rules that never end it is drawn here
+MAX_TURNS = 1000  # a game under rules that need not end it is drawn here
 STOP_SECONDS = 2.0  # how long a worker process may take to close its players before it is killed
 FORFEITS = ("illegal move", "crash", "timeout")  # the reasons why a game is lost off the board
 RESIGNATION = "resignation"  # the reason why a player's own word ends a game
@@ -98,7 +98,7 @@ def play_game(
     verdict, fault = Verdict(0.0, "ply limit"), ""
     umpire.begin()
     turn_start, turn, comment = states[0].copy(), list[int](), ""
-    while len(turns) < MAX_TURNS:
+    while len(turns) < MAX_TURNS or has_move_limit(states[0]):
         if is_over(states[0]):
             final = umpire.verdict(states[0], players)
             if final is not None:
@@ -136,6 +136,11 @@ def play_game(
         note=verdict.note,
         comments=tuple(comments) if any(comments) else (),
     )
+
+
+def has_move_limit(state: State) -> bool:
+    """Say whether the rules themselves end a game after so many moves, as those of Go do, and count it then."""
+    return "move_limit" in (state.dtype.names or ()) and bool(state.move_limit > 0)
 
 
 def forfeit_reason(error: Exception) -> str:

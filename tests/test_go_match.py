@@ -184,6 +184,25 @@ def test_players_that_weigh_moves_pass_when_they_have_won() -> None:
     assert record.turns == (*MOVES[:-2], "B2", "pass", "pass")
 
 
+def test_a_games_own_move_limit_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.match.MAX_TURNS", 6)
+    start = FIVE.new(1)
+    start["move_limit"] = 8
+    scheduled = ScheduledGame(0, 0, (0, 1), Opening(START, ()), (1, 2))
+    players = (Scripted(*MOVES[::2]), Scripted(*MOVES[1::2]))
+    record = play_game(start, players, scheduled, ("black", "white"), GoUmpire(FIVE, "tromp-taylor"))
+    assert (len(record.turns), record.reason, record.score) == (8, "move limit", "W+0.5")
+
+
+def test_a_dispute_at_the_move_limit_is_not_played_on(engine: Engine) -> None:
+    states = finished()
+    states["move_limit"] = len(MOVES)
+    players = (Scripted("pass"), engine("pass", "dead="))
+    verdict = GoUmpire(FIVE, "chinese").verdict(states[0], players)
+    assert verdict is not None
+    assert (verdict.score, verdict.note) == ("W+5.5", "a dispute at the move limit, all stones alive")
+
+
 def test_forfeits_of_engines(engine: Engine) -> None:
     for moves, reason, fault in (
         ("C3", "illegal move", "'C3' is not legal at move 3"),

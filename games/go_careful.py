@@ -217,7 +217,7 @@ def careful_owners(states, count, seed):
         states[1] = states[0]
         state.ko_rule = SIMPLE_KO
         state.suicide = 0
-        state.to_move = np.uint8((start.to_move + game) & 1)
+        state.to_move = np.uint8((np.int64(start.to_move) + game) & 1)
         careful_playout(state, points, places, stream)
         mark_owners(state, marks)
         for action in range(owners.size):

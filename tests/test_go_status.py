@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,8 @@ from games.notation import read_vertex, vertex_name
 from games.rules import State, apply
 from tests.go_diagrams import position
 
-FINISHED_GAMES = Path(__file__).parent / "data" / "go-finished-9x9.txt"
+ROOT = Path(__file__).resolve().parent.parent
+FINISHED_GAMES = ROOT / "tests" / "data" / "go-finished-9x9.txt"
 
 
 def names(state: State, points: frozenset[int] | tuple[int, ...]) -> set[str]:
@@ -118,6 +122,21 @@ def test_finished_games_are_scored_as_by_gnugo() -> None:
     assert sum((ours > 0) != (theirs > 0) for ours, theirs in scores) <= 1
     raw = sum((go.area_score(state) > 0) != (theirs > 0) for (state, _), (_, theirs) in zip(games, scores, strict=True))
     assert raw >= 10, "raw area would be wrong in many of them"
+
+
+UNCOMPILED = """
+from games.go import game
+from games.go_status import expected_owners
+print(expected_owners(game(1, 2).new(1)[0], 300).tolist())
+"""
+
+
+def test_many_games_are_played_without_the_compiler_too() -> None:
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}  # random numbers wrap
+    result = subprocess.run(
+        [sys.executable, "-c", UNCOMPILED], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == f"{expected_owners(go.game(1, 2).new(1)[0], 300).tolist()}\n"
 
 
 def test_the_word_is_the_same_every_time() -> None:

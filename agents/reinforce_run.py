@@ -189,6 +189,4 @@ def report(directory: Path, learner: Reinforcement, console: Console) -> None:
 
 def resume_command(options: ReinforceOptions, directory: Path, **changes: int) -> str:
     """Return the command line that goes on with a run."""
-    preset = REINFORCE_PRESETS[options.preset]
-    words = learner_command.resume_command("reinforce", options, preset, directory, **changes)
-    return f"{words} --game {options.game} --init {shlex.quote(str(options.init))}"
+    return learner_command.resume_command("reinforce", options, REINFORCE_PRESETS[options.preset], directory, **changes)

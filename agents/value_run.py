@@ -68,8 +68,7 @@ def train_from(options: ValueOptions, console: Console) -> None:
         learner = ValueLearner(run, config, game, (imitating, improved), saved, threads)
         if not (learner.play(stop, console) and learner.learn(stop, console)):
             words = learner_command.resume_command("value", options, VALUE_PRESETS[options.preset], directory)
-            files = f"--imitating {shlex.quote(str(options.imitating))} --improved {shlex.quote(str(options.improved))}"
-            notice(f"stopped; go on with: {words} --game {options.game} {files}")
+            notice(f"stopped; go on with: {words}")
             return
     notice(f"the value network's mean squared error on games kept apart: {learner.report(directory)}")
     player = shlex.quote(f"mcts:model={options.imitating},value={directory},lambda={MIXTURE},visits=400")

@@ -1,136 +1,22 @@
-"""The GTP engine: text, every command, analysis that input ends, and noise that ends nothing."""
+"""The GTP engine: text, every command, the end of the game, and noise that ends nothing."""
 
 from __future__ import annotations
 
-import io
 import json
-import queue
 import random
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agents.analysis import Analysis, MoveAnalysis, PlayerError, Progress
-from agents.gtp.analysis import LED_MOVES, UNTRIED_MOVES, Reporter, Request
-from agents.gtp.engine import GtpEngine
+from agents.analysis import Analysis, PlayerError, Progress
 from agents.gtp.protocol import parse_command
-from agents.gtp.session import Resignation, Session
-from agents.player import make_player
-from games import go
-from games.rules import Game, State, States
+from games.rules import State
+from tests.gtp_controller import INFO, Controller, Thinker
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-class Thinker:
-    """A searching player that likes the moves it is told to, and reports them until it is stopped."""
-
-    name = "thinker"
-
-    def __init__(self, wanted: list[int], value: float = 0.0) -> None:
-        self.wanted, self.value = wanted, value
-        self.seconds: list[float | None] = []
-        self._stopped = threading.Event()
-
-    def search(self, state: State, seconds: float | None = None, on_progress: Progress | None = None) -> Analysis:
-        self.seconds.append(seconds)
-        self._stopped.clear()
-        legal = set(go.game(int(state.rows)).legal_actions(state))
-        actions = [action for action in self.wanted if action in legal] or [int(state.rows) ** 2]
-        shares = [len(actions) - index for index in range(len(actions))]
-        moves = tuple(
-            MoveAnalysis(action, 10 * share, share / sum(shares), self.value, (action, 80))
-            for action, share in zip(actions, shares, strict=True)
-        )
-        found = Analysis(actions[0], self.value, (actions[0],), 1, 10, moves=moves)
-        while seconds == float("inf") and not self._stopped.wait(0.01):
-            if on_progress is not None:
-                on_progress(found)
-        if on_progress is not None:
-            on_progress(found)
-        return found
-
-    def act(self, states: States) -> list[Analysis]:
-        return [self.search(state) for state in states]
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def new_game(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class Controller:
-    """Sends command lines to an engine in a thread of its own and hears its responses."""
-
-    def __init__(self, player: Thinker | str, size: int = 9, rules: str = "chinese", resign: float = 0.1) -> None:
-        def make(game: Game) -> object:
-            if game.num_actions == 17 * 17 + 1:
-                raise PlayerError("not on this board")
-            return make_player(player, game, seed=1) if isinstance(player, str) else player
-
-        self.session = Session(make, go.game(size), rules, Resignation(resign))  # type: ignore[arg-type]
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
-        controller = self
-
-        class Output(io.StringIO):
-            def write(self, text: str) -> int:
-                assert text.endswith("\n"), "whole lines"
-                for line in text[:-1].split("\n"):
-                    controller._said.put(line)
-                return len(text)
-
-        self._engine = GtpEngine(self.session, Output())
-        self._thread = threading.Thread(target=self._engine.run, args=(iter(self._lines.get, None),), daemon=True)
-        self._thread.start()
-
-    def send(self, *lines: str) -> None:
-        for line in lines:
-            self._lines.put(line)
-
-    def hear_line(self) -> str:
-        return self._said.get(timeout=60)
-
-    def hear(self) -> str:
-        """Return the lines of a response; the empty one that ends it is left out."""
-        lines = [self.hear_line()]
-        while lines[-1]:
-            lines.append(self.hear_line())
-        return "\n".join(lines[:-1])
-
-    def ask(self, line: str) -> str:
-        self.send(line)
-        return self.hear()
-
-    def tell(self, *lines: str) -> None:
-        for line in lines:
-            assert self.ask(line) == "=", line
-
-    def ends(self) -> bool:
-        self._lines.put(None)
-        self._thread.join(60)
-        return not self._thread.is_alive()
-
-
-@pytest.fixture
-def thinker() -> Thinker:
-    return Thinker([40, 41, 42])
-
-
-@pytest.fixture
-def controller(thinker: Thinker) -> Iterator[Controller]:
-    controller = Controller(thinker)
-    yield controller
-    assert controller.ends()
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -429,145 +315,6 @@ def test_a_player_that_fails_is_told_and_ends_nothing(controller: Controller, th
     thinker.search = None  # type: ignore[method-assign,assignment]
     assert controller.ask("3 genmove b").startswith("?3 internal error: TypeError")
     assert controller.ask("name") == "= Playfield"
-
-
-# --- analysis -------------------------------------------------------------------------------------------------------
-
-INFO = re.compile(
-    r"info move (\S+) visits (\d+) winrate ([\d.]+) prior ([\d.]+) lcb ([\d.]+) scoreLead (-?[\d.]+) order (\d+) "
-    r"pv( [A-HJ-T]\d+| pass)+"
-)
-
-
-@pytest.mark.parametrize("arguments", ["b 2", "2 B", "interval 2", "2", "black interval 2 minmoves 1 maxmoves 9"])
-@pytest.mark.parametrize("command", ["lz-analyze", "kata-analyze"])
-def test_analysis_goes_on_until_something_comes_in(controller: Controller, command: str, arguments: str) -> None:
-    controller.send(f"8 {command} {arguments}")
-    assert controller.hear_line() == "=8", "at once"
-    for _ in range(3):
-        line = controller.hear_line()
-        infos = re.findall(r"info .*?(?= info |$)", line)
-        matches = [INFO.fullmatch(info) for info in infos]
-        assert [match[1] for match in matches if match] == ["E5", "F5", "G5"], line
-        assert [match[7] for match in matches if match] == ["0", "1", "2"]
-        assert matches[0] is not None and matches[0][3] == ("5000" if command == "lz-analyze" else "0.500000")
-        assert infos[0].endswith("pv E5 J1")
-    controller.send("9 name")
-    while controller.hear_line():
-        pass  # an empty line ends the analysis
-    assert controller.hear() == "=9 Playfield"
-
-
-def test_an_empty_line_ends_analysis_too(controller: Controller) -> None:
-    controller.send("kata-analyze 1 ownership true rootInfo true")
-    assert controller.hear_line() == "="
-    first = controller.hear_line()
-    owners = first.partition("ownership ")[2].split()
-    assert len(owners) == 81 and all(-1 <= float(owner) <= 1 for owner in owners)
-    assert re.search(r" rootInfo visits 60 winrate 0.500000 scoreLead -?[\d.]+ ownership ", first)
-    controller.send("")
-    controller.hear()
-    assert controller.ask("known_command stop") == "= true"
-
-
-def test_analysis_takes_the_movers_view(controller: Controller, thinker: Thinker) -> None:
-    thinker.value = 0.5
-    controller.tell("komi 0", "play b E4", "play b E6")
-    leads = {}
-    for colour, rate in (("b", "0.75"), ("w", "0.25")):
-        controller.send(f"kata-analyze {colour} 1")
-        controller.hear_line()
-        line = controller.hear_line()
-        assert f"winrate {rate}" in line
-        leads[colour] = float(line.split("scoreLead ")[1].split()[0])
-        controller.send("stop")
-        while controller.hear() != "=":
-            pass
-    assert leads["b"] > 0 > leads["w"]
-
-
-def test_analysis_leaves_out_what_it_is_told_to(controller: Controller) -> None:
-    for restriction, expected in (
-        ("avoid b E5,pass 1", ["F5", "G5"]),
-        ("allow b G5 1", ["G5"]),
-        ("avoid w E5 1", ["E5", "F5", "G5"]),
-        ("maxmoves 1", ["E5"]),
-    ):
-        controller.send(f"lz-analyze b 1 {restriction}")
-        controller.hear_line()
-        assert re.findall(r"move (\S+)", controller.hear_line()) == expected
-        controller.send("stop")
-        while controller.hear() != "=":
-            pass
-
-
-@pytest.mark.parametrize(
-    ("restriction", "expected"),
-    [
-        ("avoid b E5 1", "F5"),
-        ("allow b G5,F5 1", "F5"),
-        ("allow b A1 1", "A1"),  # which the player did not think of
-        ("allow b pass 1", "pass"),
-        ("avoid w E5 1", "E5"),
-        ("allow b E5 1 avoid b E5 1", "pass"),
-    ],
-)
-def test_moves_under_analysis_keep_to_what_is_permitted(
-    controller: Controller, restriction: str, expected: str
-) -> None:
-    assert controller.ask(f"kata-genmove_analyze b {restriction}").endswith(f"\nplay {expected}")
-
-
-def test_a_long_list_is_cut_and_few_moves_have_leads_of_their_own(controller: Controller) -> None:
-    def reported(visits: int, tried: int, **wishes: int) -> list[str]:
-        lines: list[str] = []
-        moves = tuple(MoveAnalysis(action, visits if action < tried else 0, 0.01, 0.0) for action in range(81))
-        reporter = Reporter(controller.session, Request(0, 1.0, True, **wishes), lines.append)
-        reporter.report(Analysis(0, 0.0, moves=moves))
-        return re.findall(r"scoreLead (\S+)", lines[0])
-
-    leads = reported(0, 0)
-    assert len(leads) == UNTRIED_MOVES and len(set(leads[LED_MOVES:])) == 1 < len(set(leads[:LED_MOVES]))
-    assert len(reported(0, 0, least_moves=40)) == 40
-    assert len(reported(0, 0, most_moves=5)) == 5
-    assert len(reported(3, 30)) == 30
-
-
-@pytest.mark.parametrize("line", ["kata-analyze nonsense", "lz-analyze b 10 minmoves", "kata-analyze avoid b Z9 1"])
-def test_analysis_refuses(controller: Controller, line: str) -> None:
-    assert re.fullmatch(r"\? .*; expected (lz|kata)-analyze \[COLOR\].*", controller.ask(line))
-
-
-@pytest.mark.parametrize("command", ["lz-genmove_analyze", "kata-genmove_analyze"])
-def test_moves_under_analysis(controller: Controller, command: str) -> None:
-    answer = controller.ask(f"4 {command} b 1")
-    assert answer.startswith("=4\ninfo move E5 visits 30 ") and answer.count("\n") == 2
-    assert answer.endswith("\nplay E5")
-    assert controller.ask("list_stones b") == "= E5"
-
-
-def test_a_player_that_does_not_search_is_analysed_once() -> None:
-    controller = Controller("random")
-    controller.send("lz-analyze 1")
-    assert controller.hear_line() == "="
-    assert INFO.fullmatch(controller.hear_line())
-    controller.send("name")
-    assert (controller.hear(), controller.hear()) == ("", "= Playfield")
-    assert controller.ends()
-
-
-def test_maps_for_gogui(controller: Controller) -> None:
-    listed = controller.ask("gogui-analyze_commands").removeprefix("= ").split("\n")
-    commands = [line.split("/")[2] for line in listed if line]
-    known = controller.ask("list_commands").split()
-    assert all(command.split()[0] in known for command in commands)
-    for name, expected in (("playfield-policy", "E5 50 F5 33 G5 17"), ("playfield-visits", "E5 50 F5 33 G5 17")):
-        heat = controller.ask(name)
-        assert f"LABEL {expected}\n" in heat and "COLOR #ff4000 E5\n" in heat
-    assert "LABEL E5 50" in controller.ask("playfield-values")
-    rows = controller.ask("playfield-ownership").removeprefix("= ").split("\n")
-    assert [len(row.split()) for row in rows if row] == [9] * 9
-    assert controller.ask("playfield-legal").count("x") == 81
 
 
 # --- noise ----------------------------------------------------------------------------------------------------------

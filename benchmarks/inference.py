@@ -28,6 +28,7 @@ LARGEST_SIZE = 25  # lines of the largest board that has a name
 PRODUCTS = (512, 1024)  # sizes of torch's products
 ROWS, INNER, COLUMNS = 64, 96, 96  # of our kernel's
 PRODUCTS_A_CALL = 100
+HALF_PRECISION = ("bfloat16", "cuda")  # runtimes whose products are not those of the peak
 
 Network = Callable[[NDArray], NDArray]  # planes float32 [B, C, H, W] -> logits float32 [B, A]
 
@@ -66,7 +67,7 @@ def measure(network: str, sizes: Sequence[int], batches: Sequence[int], seed: in
                 row = {"runtime": name, "size": size, "batch": batch, **rate_fields("positions", batch, taken)}
                 rows.append({**row, "flops": flops * batch / min(taken), "largest_difference": difference})
     for row in rows:
-        row["share_of_peak"] = round(row.pop("flops") / peak, 3) if row["runtime"] != "cuda" else None
+        row["share_of_peak"] = None if row["runtime"] in HALF_PRECISION else round(row["flops"] / peak, 3)
     return {
         "network": network,
         "peak_gigaflops": round(peak / 1e9, 1),
@@ -105,6 +106,7 @@ def networks(model: PolicyValueNet) -> tuple[dict[str, Network], dict[str, str]]
         "onnxruntime": lambda: ours(model, "onnxruntime"),
         "openvino": lambda: openvino_network(model),
         "winograd": lambda: ours(model, "winograd"),
+        "bfloat16": lambda: ours(model, "bfloat16"),
         "cuda": lambda: ours(model, "cuda"),
     }
     found, absent = {}, {}

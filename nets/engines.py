@@ -1,4 +1,4 @@
-"""What runs a folded network: torch on the CPU, torch on a GPU, ONNX Runtime. `nets.winograd` has one more.
+"""What runs a folded network: torch on the CPU or on a GPU, ONNX Runtime. `nets.winograd` has one more.
 
 An engine maps planes float32 [B, C, H, W] to logits [B, A] (or [B, 2, A]) and values [B].
 """
@@ -28,17 +28,23 @@ class Engine(Protocol):
 
 
 class TorchEngine:
-    """A folded network as it is, channels last."""
+    """A folded network on the CPU, channels last: its trunk in float32 or bfloat16, the heads in float32."""
 
-    def __init__(self, net: FoldedNet) -> None:
-        self._net = net
+    def __init__(self, net: FoldedNet, dtype: torch.dtype = torch.float32) -> None:
+        self._dtype = dtype
+        self.refresh(net)
 
     def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
-        logits, values = self._net(planes.contiguous(memory_format=torch.channels_last))
-        return logits, values
+        return run_at(self._net, planes, self._dtype)
 
     def refresh(self, net: FoldedNet) -> None:
+        net.trunk.to(self._dtype)
         self._net = net
+
+
+def run_at(net: FoldedNet, planes: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Run a network whose trunk is of a type, and its heads float32."""
+    return net.heads(net.trunk(planes.to(dtype, memory_format=torch.channels_last)).float())
 
 
 class _Graph(NamedTuple):
@@ -74,14 +80,10 @@ class CudaEngine:
         net.trunk.to(torch.bfloat16)
         return net
 
-    def _run(self, planes: Tensor) -> tuple[Tensor, Tensor]:
-        inputs = planes.to(torch.bfloat16, memory_format=torch.channels_last)
-        return self._net.heads(self._net.trunk(inputs).float())
-
     def _replay(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         count = len(planes)
         if count == 0:
-            return self._run(planes.cuda())
+            return run_at(self._net, planes.cuda(), torch.bfloat16)
         shape = (1 << (count - 1).bit_length(), *planes.shape[1:])
         if shape not in self._graphs:
             self._graphs[shape] = self._record(shape)
@@ -96,11 +98,11 @@ class CudaEngine:
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):  # libraries choose their kernels and get their memory before the recording
             for _ in range(3):
-                self._run(planes)
+                run_at(self._net, planes, torch.bfloat16)
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            logits, values = self._run(planes)
+            logits, values = run_at(self._net, planes, torch.bfloat16)
         return _Graph(graph, planes, logits, values)
 
 

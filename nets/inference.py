@@ -19,8 +19,9 @@ from torch import Tensor
 from nets.engines import CudaEngine, Engine, OnnxEngine, TorchEngine
 from nets.folding import FoldedNet, fold
 from nets.models import PolicyValueNet
+from nets.precision import has_matrix_units
 
-Runtime = Literal["auto", "winograd", "torch", "cuda", "onnxruntime"]
+Runtime = Literal["auto", "winograd", "torch", "bfloat16", "cuda", "onnxruntime"]
 Floats = NDArray[np.float32]
 
 
@@ -65,9 +66,10 @@ class InferenceModel:
 def make_inference(model: PolicyValueNet, runtime: Runtime = "auto", threads: int = 1) -> InferenceModel:
     """Return a model ready to run, with weights of its own.
 
-    runtime "torch" is the reference. "winograd" is the fastest on a CPU, for trunks with 3x3 convolutions; "cuda" runs
-    in bfloat16 on a GPU; "onnxruntime" (extra [fast]) gains with single positions of small boards, but is slow to
-    refresh. "auto" is "cuda" where there is a GPU, else "winograd" where the trunk allows it, else "torch". `threads`
+    runtime "torch" is the reference. "winograd" is the fastest on most CPUs, for trunks with 3x3 convolutions;
+    "bfloat16" is faster on those with matrix units, and slow without; "cuda" runs in bfloat16 on a GPU; "onnxruntime"
+    (extra [fast]) gains with single positions of small boards, but is slow to refresh. "auto" is "cuda" where there is
+    a GPU, "bfloat16" where the CPU has matrix units, else "winograd" where the trunk allows it, else "torch". `threads`
     is how many threads of the CPU a call uses. Raises ValueError for a runtime that does not exist or cannot run here.
     """
     net = _folded(model)
@@ -89,6 +91,8 @@ def _engine(net: FoldedNet, runtime: Runtime, threads: int) -> Engine:
         if not all(find_spec(package) for package in ("onnx", "onnxruntime")):
             raise ValueError("runtime onnxruntime needs the packages onnx and onnxruntime: install playfield[fast]")
         return OnnxEngine(net, threads)
+    if runtime == "bfloat16" or (runtime == "auto" and has_matrix_units()):
+        return TorchEngine(net, torch.bfloat16)
     if runtime != "torch":
         from nets.winograd import WinogradEngine, takes_winograd  # numba only where it runs
 

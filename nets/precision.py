@@ -16,6 +16,11 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
+def has_matrix_units() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 in units of their own (Intel's AMX)."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
 def computing_in(dtype: torch.dtype, device: torch.device) -> torch.autocast:
     """Return the context in which convolutions and products on a device compute in a type."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

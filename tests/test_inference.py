@@ -16,9 +16,16 @@ from nets.inference import InferenceModel, Runtime, make_inference, torch_thread
 from nets.models import PolicyValueNet, PolicyValueSpec, logits_of_mover
 from nets.presets import preset
 
-RUNTIMES: tuple[Runtime, ...] = ("torch", "auto")
 TOLERANCE = 5e-5  # of logits and values, which are near 1 here
+TOLERANCES: dict[Runtime, float] = {"torch": TOLERANCE, "auto": TOLERANCE, "bfloat16": 0.05}
+every_runtime = pytest.mark.parametrize("runtime", TOLERANCES)
 ValueHead = ValueHeadSpec(channels=4, hidden=8)
+
+
+@pytest.fixture(autouse=True)
+def no_matrix_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let "auto" be the same on every processor."""
+    monkeypatch.setattr("nets.inference.has_matrix_units", lambda: False)
 
 
 def random_net(spec: PolicyValueSpec, seed: int = 0) -> PolicyValueNet:
@@ -68,7 +75,7 @@ def difference(run: InferenceModel, model: PolicyValueNet, planes: np.ndarray) -
 # --- equal to the module ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@every_runtime
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
@@ -81,27 +88,27 @@ def difference(run: InferenceModel, model: PolicyValueNet, planes: np.ndarray) -
 )
 def test_it_says_what_the_module_says(runtime: Runtime, name: str, shape: tuple[int, int, int]) -> None:
     model = preset_net(name, *shape)
-    assert difference(make_inference(model, runtime), model, random_planes(6, *shape)) < TOLERANCE
+    assert difference(make_inference(model, runtime), model, random_planes(6, *shape)) < TOLERANCES[runtime]
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@every_runtime
 def test_a_fully_convolutional_net_runs_on_every_board(runtime: Runtime) -> None:
     model = preset_net("resnet-3x12", 5, 19, 19)
     run = make_inference(model, runtime)
     for size in range(5, 20):
-        assert difference(run, model, random_planes(9, 5, size, size)) < TOLERANCE, size
+        assert difference(run, model, random_planes(9, 5, size, size)) < TOLERANCES[runtime], size
     for height, width in ((1, 1), (2, 3), (7, 5), (3, 19), (13, 8), (23, 21)):
-        assert difference(run, model, random_planes(9, 5, height, width)) < TOLERANCE, (height, width)
+        assert difference(run, model, random_planes(9, 5, height, width)) < TOLERANCES[runtime], (height, width)
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@every_runtime
 def test_batches_of_every_length_run_one_after_another(runtime: Runtime) -> None:
     model = preset_net("resnet-3x12", 5, 9, 9)
     run = make_inference(model, runtime)
     for length in (3, 1, 8, 70, 2, 33, 4, 0):
         planes = random_planes(length, 5, 9, 9)
         if length:
-            assert difference(run, model, planes) < TOLERANCE, length
+            assert difference(run, model, planes) < TOLERANCES[runtime], length
         else:
             logits, values = run(planes)
             assert (logits.shape, values.shape) == ((0, 82), (0,))
@@ -122,14 +129,14 @@ TRUNKS: dict[str, tuple[Block, ...]] = {
 }
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@every_runtime
 @pytest.mark.parametrize("trunk", TRUNKS)
 def test_every_kind_of_trunk_runs(runtime: Runtime, trunk: str) -> None:
     model = random_net(PolicyValueSpec((5, 9, 9), TRUNKS[trunk], policy=POOLED, value=ValueHead))
-    assert difference(make_inference(model, runtime), model, random_planes(5, 5, 9, 9)) < TOLERANCE
+    assert difference(make_inference(model, runtime), model, random_planes(5, 5, 9, 9)) < TOLERANCES[runtime]
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@every_runtime
 @pytest.mark.parametrize(
     ("policy", "value"),
     [
@@ -145,13 +152,13 @@ def test_every_head_runs(
 ) -> None:
     trunk: tuple[Block, ...] = (Conv(8, 3, padding=1), Residual(), Norm(), Relu())
     model = random_net(PolicyValueSpec((5, 7, 6), trunk, policy=policy, value=value))
-    assert difference(make_inference(model, runtime), model, random_planes(5, 5, 7, 6)) < TOLERANCE
+    assert difference(make_inference(model, runtime), model, random_planes(5, 5, 7, 6)) < TOLERANCES[runtime]
 
 
 # --- keeping up with training -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@every_runtime
 def test_it_keeps_its_weights_until_it_is_refreshed(runtime: Runtime) -> None:
     model, planes = preset_net("resnet-3x12", 5, 9, 9), random_planes(6, 5, 9, 9)
     run = make_inference(model, runtime)
@@ -160,7 +167,7 @@ def test_it_keeps_its_weights_until_it_is_refreshed(runtime: Runtime) -> None:
     np.testing.assert_array_equal(run(planes)[0], before[0])
     assert difference(run, model, planes) > 1e-3
     run.refresh(model)
-    assert difference(run, model, planes) < TOLERANCE
+    assert difference(run, model, planes) < TOLERANCES[runtime]
 
 
 def train_a_step(model: PolicyValueNet, planes: Tensor) -> None:
@@ -235,7 +242,7 @@ def test_planes_of_any_layout_and_type_are_taken() -> None:
 @pytest.mark.parametrize(
     ("runtime", "problem"),
     [
-        ("tensorrt", "no inference runtime 'tensorrt', only auto, winograd, torch, cuda, onnxruntime"),
+        ("tensorrt", "no inference runtime 'tensorrt', only auto, winograd, torch, bfloat16, cuda, onnxruntime"),
         ("winograd", "3x3 convolutions of stride 1: this one has none"),
         ("cuda", "runtime cuda needs a GPU"),
         ("onnxruntime", r"needs the packages onnx and onnxruntime: install playfield\[fast\]"),
@@ -250,6 +257,16 @@ def test_a_runtime_that_cannot_be_is_refused(runtime: Any, problem: str, monkeyp
 
 
 # --- runtimes that not every machine has ------------------------------------------------------------------------------
+
+
+def test_a_processor_with_matrix_units_is_used_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model, planes = preset_net("resnet-2x8", 5, 9, 9), random_planes(3, 5, 9, 9)
+    float32 = make_inference(model)(planes)[0]
+    monkeypatch.setattr("nets.inference.has_matrix_units", lambda: True)
+    chosen = make_inference(model)(planes)[0]
+    np.testing.assert_array_equal(chosen, make_inference(model, "bfloat16")(planes)[0])
+    assert np.abs(chosen - float32).max() > 0
 
 
 def test_onnx_runtime_agrees_on_every_size_and_is_refreshed() -> None:
@@ -282,7 +299,7 @@ def test_a_gpu_agrees_to_the_precision_of_bfloat16_and_is_refreshed() -> None:
 # --- threads ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@every_runtime
 def test_an_instance_a_thread_gives_every_thread_its_own_answers(runtime: Runtime) -> None:
     model = preset_net("resnet-3x12", 5, 9, 9)
     batches = [random_planes(length, 5, 9, 9) for length in (5, 6, 7, 8)]
@@ -308,12 +325,12 @@ def test_answers_are_the_callers_own() -> None:
     logits[:] = 0  # may be written
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@every_runtime
 def test_several_threads_share_a_batch(runtime: Runtime) -> None:
     model = preset_net("resnet-3x12", 5, 9, 9)
     run = make_inference(model, runtime, threads=3)
     for length in (1, 2, 5, 70):
-        assert difference(run, model, random_planes(length, 5, 9, 9)) < TOLERANCE, length
+        assert difference(run, model, random_planes(length, 5, 9, 9)) < TOLERANCES[runtime], length
 
 
 def test_the_number_of_threads_holds_for_the_call_only() -> None:

@@ -171,8 +171,9 @@ class Search:
     """Search positions by Monte Carlo tree search on one core: simulations a second, and the network's share of it.
 
     Many games in step with one leaf each, and one game with many leaves at a time, both with answers that cost nothing
-    (the tree, the rules and the planes remain) and with a network of random weights; and how much of the network's own
-    speed on full batches is reached. Beside it: open_spiel's search in Python, with answers that cost nothing.
+    (the tree, the rules and the planes remain) and with a network; and how much of the network's own speed on full
+    batches is reached. What one game's search needs next is looked ahead for: that guesses well with a trained network
+    and badly with random answers. Beside it: open_spiel's search in Python, with answers that cost nothing.
     """
 
     game: Annotated[str, arg(metavar="GAME", help_behavior_hint=""), Positional]
@@ -180,7 +181,7 @@ class Search:
     size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """lines of a square Go board (default: 19)"""
     network: Annotated[str, arg(metavar="NAME")] = "resnet-6x96"
-    """as of train.py imitate"""
+    """as of train.py imitate, of random weights; or a model file or its folder"""
     trees: Annotated[int, arg(metavar="N")] = 64
     """games in step"""
     leaves: Annotated[int, arg(metavar="N")] = 8

@@ -14,6 +14,7 @@ import torch
 from rich.table import Table
 
 from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
+from agents.model_files import find_model
 from agents.network_evaluator import NetworkEvaluator
 from benchmarks.peers import PeerMissingError, open_spiel_tree_search
 from benchmarks.positions import PLIES, after_lines, random_lines
@@ -21,7 +22,7 @@ from benchmarks.timing import BenchError, Document, cpu_seconds, installed_versi
 from games.compiled import NDArray
 from games.rules import Game, States, observe_batch
 from nets.inference import InferenceModel, make_inference
-from nets.models import PolicyValueSpec
+from nets.models import PolicyValueNet, PolicyValueSpec, load_model
 from nets.presets import preset
 from nets.spec import SpecError
 
@@ -52,7 +53,7 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
     if visits < NETWORK_SHARE:
         raise BenchError(f"--visits {visits} is less than {NETWORK_SHARE}")
     states = after_lines(game, random_lines(game, trees, seed))
-    inference = TimedInference(random_network(game, network, seed))
+    inference = TimedInference(network_of(game, network, seed))
     evaluator = NetworkEvaluator(inference, game)  # type: ignore[arg-type]  # it answers as the network does
     dummy = random_answers(game, max(trees, leaves), seed)
     planes = np.random.default_rng(seed).normal(size=(trees, *game.planes_shape)).astype(np.float32)
@@ -65,7 +66,7 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
     alone = []
     seconds: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}
     shares: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}
-    evaluations: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}  # CPU seconds of each
+    evaluations: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}  # CPU seconds of each used
     simulations = {key: search() for key, search in searches.items()}  # compiles and warms up
     inference(planes)
     for _ in range(repeats):
@@ -76,13 +77,14 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
             taken = time.process_time() - start
             seconds[key].append(taken / simulations[key])
             shares[key].append(inference.seconds / taken)
-            evaluations[key].append(taken / max(inference.positions, 1))
+            evaluations[key].append(taken / max(min(inference.positions, simulations[key]), 1))
     rows: list[Document] = []
     for key, times in seconds.items():
         row = dict(zip(("evaluator", "trees", "leaves"), key, strict=True))
         row |= {"simulations": simulations[key], **rate_fields("simulations", 1, times)}
         if key[0] == "network":
-            # Evaluations, not simulations: one that ends in a finished game asks the network nothing.
+            # A simulation that ends in a finished game asks the network nothing, and what was looked at ahead in vain
+            # does not count.
             ratios = [one / other for one, other in zip(alone, evaluations[key], strict=True)]
             row["network_share"] = round(statistics.median(shares[key]), 4)
             row["of_batched_inference"] = round(statistics.median(ratios), 4)
@@ -101,8 +103,14 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
     }
 
 
-def random_network(game: Game, network: str, seed: int) -> InferenceModel:
-    """Return a policy-value network of random weights for a game's own planes."""
+def network_of(game: Game, network: str, seed: int) -> InferenceModel:
+    """Return the policy-value network of a model file, or one of random weights, for a game's own planes."""
+    file = find_model(network)
+    if file is not None:
+        model, header = load_model(file)
+        if not isinstance(model, PolicyValueNet) or header.get("features", "observe") != "observe":
+            raise BenchError(f"--network {network} is no policy-value network that sees the game's own planes")
+        return make_inference(model)
     torch.manual_seed(seed)
     try:
         spec = preset(network, game.planes_shape, None if game.family == "go" else game.num_actions)
@@ -177,8 +185,8 @@ def tables(document: Document) -> list[Table]:
     inference = document["inference"]
     remarks = [
         "network: the share of the time that is spent in it",
-        f"of full: evaluations/s, of {inference['positions_per_second']:,} positions/s of {document['network']} alone "
-        f"at batch {inference['batch']}; a simulation that ends in a finished game needs none",
+        f"of full: evaluations used a second, of {inference['positions_per_second']:,} positions/s of "
+        f"{document['network']} alone at batch {inference['batch']}; a simulation that ends a game needs none",
     ]
     for peer in document["peers"]:
         if "note" in peer:

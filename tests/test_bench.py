@@ -290,6 +290,7 @@ def test_peers_that_are_missing_are_skipped_with_a_note(
         ("inference --batches 4 0", "--batches 0 is less than 1"),
         ("search go --network resnet", "--network: no network preset 'resnet'"),
         ("search go --network nature-dqn", "has no policy and no value"),
+        ("search go --network models/atari-pong", "models/atari-pong is no policy-value network"),
         ("search checkers --leaves 0", "--leaves 0 is less than 1"),
         ("search checkers --visits 3", "--visits 3 is less than 16"),
         ("search checkers --size 9", "only go has sizes"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numba
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from agents.mcts.rollouts import by_rollouts, mixed
-from agents.mcts.search import REUSE_DEPTH, SearchSettings, TreeLimits, TreeSearch, from_planes
+from agents.mcts.search import REUSE_DEPTH, LeafEvaluator, SearchSettings, TreeLimits, TreeSearch, from_planes
 from agents.mcts.tree import NO_NODE
 from games import go
 from games.checkers import CHECKERS
@@ -343,6 +344,38 @@ def after(states: States, actions: tuple[int, ...]) -> States:
     return states
 
 
+@every_game
+@pytest.mark.parametrize("settings", [SearchSettings(), SearchSettings(gumbel_actions=4)], ids=["puct", "gumbel"])
+def test_a_look_ahead_changes_no_tree(game: Game, settings: SearchSettings) -> None:
+    """What is evaluated beside the one leaf that a tree waits for is only there sooner, from move to move, too."""
+    grown, calls = [], []
+    for leaves in (1, 8):
+        evaluate = Counted(hashed_evaluator(game))
+        search = TreeSearch(game, evaluate, replace(settings, leaves=leaves, visits_per_leaf=1000), seeds=range(3))
+        states, trees = random_positions(game, 3, 10, seed=6), []
+        while len(trees) < 9 and not any(is_over(state) for state in states):
+            search.search(states, TreeLimits(visits=150))
+            for t in range(3):
+                check_tree(search, t)
+                trees.append(found(search, t))
+                apply(states[t], search.choose(t))
+        grown.append(trees)
+        calls.append(evaluate.calls)
+    assert grown[0] == grown[1]
+    assert calls[1] < 0.7 * calls[0], "much of what was looked at ahead was asked for"
+
+
+class Counted:
+    """An evaluator that counts its calls."""
+
+    def __init__(self, evaluate: LeafEvaluator) -> None:
+        self.evaluate, self.calls = evaluate, 0
+
+    def __call__(self, states: States) -> tuple[Any, Any]:
+        self.calls += 1
+        return self.evaluate(states)
+
+
 def test_many_leaves_at_once_find_what_one_at_a_time_finds() -> None:
     states = random_positions(CONNECT_FOUR, 12, 20, seed=2)
     evaluate = hashed_evaluator(CONNECT_FOUR)
@@ -378,27 +411,20 @@ def test_limits_are_kept() -> None:
 
     search.clear()
     search.search(states, TreeLimits(), stop_soon)
-    assert steps[0] < steps[1] < steps[2] <= 1 + 2 + 4, "one leaf for each visit of the root, of which it has one"
+    assert 0 < steps[0] < steps[1] < steps[2] <= 1 + 8 + 8, "one leaf, then those that were looked at ahead of it too"
     search.search(states[:1], TreeLimits(visits=50))
     assert [search.root(t).visits.sum() for t in (0, 1)] == [50, steps[2]], "fewer positions than trees"
 
 
-def test_a_small_tree_takes_few_leaves_at_once() -> None:
+def test_a_small_tree_waits_for_few_leaves_at_once() -> None:
     evaluate = hashed_evaluator(GO_4)
-    allowed, asked = [1], []
-
-    def count(states: States) -> tuple[Any, Any]:
-        asked.append(len(states))
-        return evaluate(states)
-
-    def allow(search: TreeSearch) -> None:
-        allowed.append(max(1, min(8, (int(search.root().visits.sum()) + 1) // 10)))
-
-    search = TreeSearch(GO_4, count, SearchSettings(leaves=8, visits_per_leaf=10))
-    search.search(GO_4.new(1), TreeLimits(visits=200), allow)
-    assert asked[1:20] == [1] * 19, "after the root itself, until it has 20 visits"
-    assert np.all(np.array(asked[1:]) <= allowed[:-1])
-    assert max(asked) == 8
+    for visits, is_equal in ((19, True), (200, False)):
+        trees = []
+        for leaves in (1, 8):
+            search = TreeSearch(GO_4, evaluate, SearchSettings(leaves=leaves, visits_per_leaf=10))
+            search.search(GO_4.new(1), TreeLimits(visits=visits))
+            trees.append(found(search))
+        assert (trees[0] == trees[1]) == is_equal, "a root of 20 visits waits for two at once"
 
 
 # --- evaluators -------------------------------------------------------------------------------------------------------

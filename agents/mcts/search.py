@@ -21,7 +21,7 @@ from agents.mcts.root import (
     root_statistics,
     visit_policy,
 )
-from agents.mcts.simulate import Formula, GumbelRoot, Leaves, absorb, collect, find_below
+from agents.mcts.simulate import Ahead, Formula, GumbelRoot, Leaves, Opened, absorb, collect, find_below
 from agents.mcts.tree import NO_NODE, ROOT, ROOT_EDGE, best_line, keep_subtree, make_forest
 from games.compiled import NDArray
 from games.rules import Game, States, observe_batch
@@ -35,6 +35,8 @@ EDGE_BYTES = 22
 MOST_NODES = 2**20  # of a tree without a limit
 UNLIMITED = np.int64(2**62)  # simulations
 LONGEST_LINE = 64  # actions of a principal variation
+LOOKS = 6  # ahead at the most, for each leaf beside the one a tree waits for: most find what is known already
+AHEAD = 64  # evaluations kept ahead, for each leaf that is evaluated beside the one a tree waits for
 REUSE_DEPTH = 4  # actions below the old root that a new position is looked for: one move each, multi-jumps included
 
 
@@ -44,8 +46,8 @@ class SearchSettings:
 
     c_puct: float = 1.25  # weight of the prior against the value
     fpu_reduction: float = 0.25  # what an action that was not tried yet is worth below its position
-    leaves: int = 1  # simulations of one tree that are evaluated together at the most
-    visits_per_leaf: int = 16  # of the root, for each of these: a small tree takes fewer at once
+    leaves: int = 1  # positions of one tree that are evaluated together at the most
+    visits_per_leaf: int = 16  # of the root, for each of them that it waits for; the others are looked at ahead
     virtual_loss: float = 0.25  # returns that a simulation under way is assumed to lose against its action's mean
     noise_fraction: float = 0.0  # of the root's priors that is Dirichlet noise; 0.25 in AlphaGo Zero's self-play
     noise_alpha: float = 10.0  # its concentration, over the number of legal actions (AlphaGo Zero: 0.03 on 361 points)
@@ -97,15 +99,26 @@ class TreeSearch:
             states=np.zeros(num_leaves, game.dtype),
             trees=np.zeros(num_leaves, np.int32),
             nodes=np.zeros(num_leaves, np.int32),
+            actions=np.zeros(num_leaves, np.int32),
             collided_trees=np.zeros(num_leaves, np.int32),
             collided_nodes=np.zeros(num_leaves, np.int32),
             counts=np.zeros(2, np.int64),
         )
-        self._mask = np.zeros(game.mask_words, np.uint64)
-        formula = self.settings
-        self._formula = Formula(
-            float(formula.c_puct), float(formula.fpu_reduction), float(formula.virtual_loss), formula.visits_per_leaf
+        beside = self.settings.leaves - 1
+        kept = AHEAD * beside
+        self._ahead = Ahead(
+            nodes=np.full((num_trees, kept), NO_NODE, np.int32),
+            actions=np.zeros((num_trees, kept), np.int32),
+            logits=np.zeros((num_trees, kept, game.num_actions), np.float32),
+            values=np.zeros((num_trees, kept), np.float32),
+            next_slot=np.zeros(num_trees, np.int32),
         )
+        self._opened = Opened(*np.zeros((3, LOOKS * beside), np.int32))
+        self._mask = np.zeros(game.mask_words, np.uint64)
+        formula = Formula(
+            float(self.settings.c_puct), float(self.settings.fpu_reduction), float(self.settings.virtual_loss)
+        )
+        self._formulas = (formula, formula._replace(virtual_loss=0.0))
         self._gumbels = np.zeros((num_trees, game.num_actions), np.float32)
         self._puct_root = GumbelRoot(self._gumbels, np.zeros((0, 0, 2), np.int32))
         self._is_fresh = np.ones(num_trees, bool)  # roots for which no lots were drawn yet
@@ -157,13 +170,16 @@ class TreeSearch:
 
     def _step(self, gumbel: GumbelRoot) -> None:
         leaves = self._leaves
-        collect(self._forest, self._roots, leaves, self._mask, self._formula, gumbel, self.settings.leaves)
+        collect(
+            self._forest, self._roots, leaves, self._ahead, self._opened, self._mask, self._formulas, gumbel,
+            self.settings.leaves, self.settings.visits_per_leaf,
+        )  # fmt: skip
         count = int(leaves.counts[0])
         if count:
             logits, values = self.evaluate(leaves.states[:count])
         else:  # every simulation ended with its game
             logits, values = self._gumbels[:0], np.zeros(0, np.float32)
-        absorb(self._forest, leaves, logits, values)
+        absorb(self._forest, leaves, self._ahead, logits, values)
 
     def _make_room(self, limits: TreeLimits) -> None:
         """Have memory for as many nodes as the limits allow."""
@@ -234,18 +250,22 @@ class TreeSearch:
         forest = self._forest
         tree = forest.trees[t]
         is_ready = node != NO_NODE and forest.nodes[t][node]["num_edges"] > 0
+        above = self._ahead.nodes[t]
         if not is_ready:
             tree["num_nodes"] = 0
+            above[:] = NO_NODE
         else:
             places, shifts = np.zeros((2, int(tree["num_nodes"])), np.int32)
             keep_subtree(
                 tree, forest.nodes[t], forest.edges[t], forest.priors[t], forest.actions[t], node, places, shifts
             )
+            above[:] = np.where(above == NO_NODE, NO_NODE, places[above])
         self._is_fresh[t] = True
 
     def clear(self) -> None:
         """Forget all trees; the generators draw on."""
         self._forest.trees["num_nodes"] = 0
+        self._ahead.nodes[:] = NO_NODE
         self._is_fresh[:] = True
 
     # --- what was found -----------------------------------------------------------------------------------------------

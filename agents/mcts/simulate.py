@@ -19,6 +19,7 @@ from agents.mcts.tree import (
     add_node,
     back_up,
     bounds_for,
+    close_edge,
     edge_value,
     forget_flight,
     is_solved,
@@ -29,18 +30,19 @@ from agents.mcts.tree import (
 from games.compiled import NDArray, njit
 from games.rules import apply, is_over, legal_mask, returns, to_play
 
-FINISHED, LEAF, COLLISION, BLOCKED = 0, 1, 2, 3  # how a simulation ends before the evaluation
+UNOPENED, KNOWN, AWAITED = 0, 1, 2  # where a way down ends: at an untried action, a solved node, a pending one
+WAITED_FOR = -1  # in place of an action, for a leaf that its tree cannot go on without
+NO_EDGE = -1
 GUMBEL_VISITS = 50.0  # c_visit, Danihelka et al. 2022, section 3.4
 GUMBEL_SCALE = 1.0  # c_scale, for values as probabilities of winning
 
 
 class Formula(NamedTuple):
-    """What selection weighs by, and how many selections are made before their evaluations are known."""
+    """What selection weighs by."""
 
     c_puct: float  # weight of the prior
     fpu_reduction: float  # an action not tried yet counts as its node less this, times the root of the tried prior mass
     virtual_loss: float  # returns by which a simulation in flight is assumed to end below its action's mean
-    visits_per_leaf: int  # of the root, for each leaf that its tree may have in one step
 
 
 class GumbelRoot(NamedTuple):
@@ -51,14 +53,35 @@ class GumbelRoot(NamedTuple):
 
 
 class Leaves(NamedTuple):
-    """The leaves of one step, and the simulations that ran into a leaf of the same step."""
+    """The positions of one step whose evaluations are asked for, those that a tree waits for before the ones ahead; and
+    the simulations that ran into a leaf of the same step.
+    """
 
     states: NDArray  # [S] records
     trees: NDArray  # int32 [S]
-    nodes: NDArray  # int32 [S]
+    nodes: NDArray  # int32 [S]: a new node; of a position looked at ahead the node above it
+    actions: NDArray  # int32 [S]: WAITED_FOR, or the action that leads there from the node above
     collided_trees: NDArray  # int32 [S]
     collided_nodes: NDArray  # int32 [S]
     counts: NDArray  # int64 [2]: leaves, collisions
+
+
+class Ahead(NamedTuple):
+    """Evaluations that each tree has not asked for yet, K at the most, the oldest overwritten first."""
+
+    nodes: NDArray  # int32 [B, K]: the node above the position; NO_NODE where there is none
+    actions: NDArray  # int32 [B, K]: the action that leads there
+    logits: NDArray  # float32 [B, K, A]
+    values: NDArray  # float32 [B, K], the movers'
+    next_slot: NDArray  # int32 [B]: the next one to be written
+
+
+class Opened(NamedTuple):
+    """What a look ahead has to undo in a tree, in the order it was done."""
+
+    nodes: NDArray  # int32 [L]: where each simulation in flight ended
+    edges: NDArray  # int32 [L]: the edge that was opened to get there; NO_EDGE for none
+    likeliest: NDArray  # int32 [L]: as `open_edge` told
 
 
 # --- selection ------------------------------------------------------------------------------------------------------
@@ -107,7 +130,7 @@ def puct_edge(nodes, edges, priors, node, formula):
 
 @njit
 def gumbel_edge(nodes, edges, priors, actions, gumbels, schedules):
-    """Return the root's edge whose turn it is in sequential halving, -1 while its phase waits for evaluations.
+    """Return the root's edge whose turn it is in sequential halving, NO_EDGE while its phase waits for evaluations.
 
     Danihelka et al. 2022, algorithm 2: among the actions with the scheduled number of visits, the one with the highest
     g + logits + sigma(q).
@@ -115,9 +138,9 @@ def gumbel_edge(nodes, edges, priors, actions, gumbels, schedules):
     here, incoming = nodes[ROOT], edges[ROOT_EDGE]
     considered = min(np.int64(here.num_edges), schedules.shape[0] - 1)
     simulation = incoming.visits + incoming.in_flight - 2
-    wanted, phase_start = schedules[considered, simulation, 0], schedules[considered, simulation, 1]
-    if incoming.visits - 1 < phase_start:
-        return np.int64(-1)
+    if simulation >= schedules.shape[1] or incoming.visits - 1 < schedules[considered, simulation, 1]:
+        return np.int64(NO_EDGE)
+    wanted = schedules[considered, simulation, 0]
     most_visits = np.int64(0)
     for index in range(here.first_edge, here.first_edge + here.num_opened):
         most_visits = max(most_visits, np.int64(edges[index].visits))
@@ -145,86 +168,84 @@ def gumbel_sigma(value, most_visits):
 
 
 @njit
-def collect(forest, roots, leaves, mask, formula, gumbel, leaves_per_tree):
+def collect(forest, roots, leaves, ahead, opened, mask, formulas, gumbel, leaves_per_tree, visits_per_leaf):
     """Simulate in every tree that has simulations left, until each has so many leaves that await an evaluation.
 
-    A small tree takes fewer leaves at once: what its first evaluations say changes most of where to look next.
-    roots [B] and leaves.states are records; mask uint64[W] is scratch. Finished games are backed up at once.
+    A small tree waits for fewer at once, one for so many visits of its root, since what its first evaluations say
+    changes most of where to look next; the others are looked at ahead, which changes nothing. roots [B] and
+    leaves.states are records; mask uint64[W] is scratch; formulas are those of both kinds of leaves.
     """
     leaves.counts[:] = 0
     for t in range(roots.size):
         tree = forest.trees[t]
-        nodes, edges, actions = forest.nodes[t], forest.edges[t], forest.actions[t]
-        num_leaves, num_collisions, most = 0, 0, 1
-        if tree.num_nodes > 0:
-            most = min(leaves_per_tree, max(1, edges[ROOT_EDGE].visits // formula.visits_per_leaf))
+        nodes, edges, priors, actions = forest.nodes[t], forest.edges[t], forest.priors[t], forest.actions[t]
+        if tree.num_nodes == 0:
+            if tree.simulations_left > 0:
+                begin_root(tree, nodes, edges, actions, roots, leaves, t, mask)
+            continue
+        most = min(leaves_per_tree, max(1, edges[ROOT_EDGE].visits // visits_per_leaf))
+        num_leaves, num_collisions = 0, 0
         while tree.simulations_left > 0 and num_leaves < most and num_collisions < most:
+            if tree.num_nodes >= tree.node_limit or tree.num_edges + gumbel.gumbels.shape[1] > edges.size:
+                tree.simulations_left = 0
+                break
             slot = leaves.counts[0]
             leaves.states[slot] = roots[t]
-            if tree.num_nodes == 0:
-                node = add_node(tree, nodes, edges, NO_NODE, ROOT_EDGE)
-                tree.num_edges = 1
-                nodes[node].first_edge = 1
-                edges[ROOT_EDGE].in_flight = 1
-                begin_node(tree, nodes, edges, actions, node, leaves.states[slot], mask)
-                num_leaves = most  # all else waits for the root
-            else:
-                if tree.num_nodes >= tree.node_limit or tree.num_edges + gumbel.gumbels.shape[1] > edges.size:
-                    tree.simulations_left = 0
-                    break
-                ending, node = simulate(
-                    tree, nodes, edges, forest.priors[t], actions, leaves.states[slot], mask, formula,
-                    gumbel.gumbels[t], gumbel.schedules,
-                )  # fmt: skip
-                if ending == BLOCKED:
-                    break
-                if ending == COLLISION:
-                    leaves.collided_trees[leaves.counts[1]] = t
-                    leaves.collided_nodes[leaves.counts[1]] = node
-                    leaves.counts[1] += 1
-                    num_collisions += 1
-                    if gumbel.schedules.shape[1] > 0:
-                        break  # whoever came after it would be out of turn once it is forgotten
-                    continue
-                tree.simulations_left -= 1
-                if is_solved(edges[ROOT_EDGE]):
-                    tree.simulations_left = 0
-                if ending == FINISHED:
-                    continue
+            ending, node = simulate(
+                tree, nodes, edges, priors, actions, leaves.states[slot], ahead, t, mask, formulas[0], gumbel
+            )
+            if ending == AWAITED:
+                leaves.collided_trees[leaves.counts[1]] = t
+                leaves.collided_nodes[leaves.counts[1]] = node
+                leaves.counts[1] += 1
+                num_collisions += 1
+                if gumbel.schedules.shape[1] > 0:
+                    break  # whoever came after it would be out of turn once it is forgotten
+                continue
+            tree.simulations_left -= 1
+            if is_solved(edges[ROOT_EDGE]):
+                tree.simulations_left = 0
+            if ending == UNOPENED:
+                leaves.trees[slot] = t
+                leaves.nodes[slot] = node
+                leaves.actions[slot] = WAITED_FOR
+                leaves.counts[0] += 1
                 num_leaves += 1
-            leaves.trees[slot] = t
-            leaves.nodes[slot] = node
-            leaves.counts[0] += 1
+        if 0 < num_leaves < leaves_per_tree:
+            look_ahead(tree, nodes, edges, priors, actions, roots, leaves, ahead, opened, t, formulas[1], gumbel,
+                       leaves_per_tree - num_leaves)  # fmt: skip
 
 
 @njit
-def simulate(tree, nodes, edges, priors, actions, state, mask, formula, gumbels, schedules):
-    """Go down one tree to a new node and return how that ended, and the node; state is the root's record and moves on.
+def begin_root(tree, nodes, edges, actions, roots, leaves, t, mask):
+    """Ask for the evaluation of a tree's root, which all else waits for."""
+    slot = leaves.counts[0]
+    leaves.states[slot] = roots[t]
+    node = add_node(tree, nodes, edges, NO_NODE, ROOT_EDGE)
+    tree.num_edges = 1
+    nodes[node].first_edge = 1
+    edges[ROOT_EDGE].in_flight = 1
+    begin_node(tree, nodes, edges, actions, node, leaves.states[slot], mask)
+    leaves.trees[slot] = t
+    leaves.nodes[slot] = node
+    leaves.actions[slot] = WAITED_FOR
+    leaves.counts[0] += 1
 
-    The actions are played anew each time, so that all that hangs on the history (superko, repetitions) is exact.
+
+@njit
+def simulate(tree, nodes, edges, priors, actions, state, ahead, t, mask, formula, gumbel):
+    """Go down a tree to a new node; return how that ended, and the node: UNOPENED where an evaluation of it is needed,
+    AWAITED where it is a pending one and the simulation in vain, KNOWN where the simulation is over.
+
+    state is the root's record and moves on.
     """
-    node = np.int64(ROOT)
-    edges[ROOT_EDGE].in_flight += 1
-    while True:
-        here = nodes[node]
-        if here.num_opened == PENDING:
-            return COLLISION, node
-        if node == ROOT and schedules.shape[1] > 0:
-            edge = gumbel_edge(nodes, edges, priors, actions, gumbels, schedules)
-            if edge < 0:
-                edges[ROOT_EDGE].in_flight -= 1
-                return BLOCKED, node
-        else:
-            edge = puct_edge(nodes, edges, priors, node, formula)
-        if edge >= here.first_edge + here.num_opened:
-            break
-        edges[edge].in_flight += 1
-        node = np.int64(edges[edge].child)
-        if is_solved(edges[edge]):  # sequential halving gives it its visits all the same
-            back_up(nodes, edges, node, np.float32(edges[edge].lower))
-            return FINISHED, node
-        apply(state, actions[edge])
-    node = open_edge(tree, nodes, edges, priors, actions, node, edge)
+    ending, node, edge = descend(nodes, edges, priors, actions, state, formula, gumbel.gumbels[t], gumbel.schedules)
+    if ending == KNOWN:
+        back_up(nodes, edges, node, np.float32(edges[nodes[node].edge].lower))
+    if ending != UNOPENED:
+        return ending, node
+    found = slot_of(ahead, t, node, actions[edge])
+    node, _ = open_edge(tree, nodes, edges, priors, actions, node, edge)
     edge = np.int64(nodes[node].edge)
     edges[edge].in_flight = 1
     apply(state, actions[edge])
@@ -233,9 +254,87 @@ def simulate(tree, nodes, edges, priors, actions, state, mask, formula, gumbels,
         nodes[node].to_play = to_play(state)
         prove(nodes, edges, node, np.int64(np.sign(outcome)))
         back_up(nodes, edges, node, np.float32(outcome))
-        return FINISHED, node
+        return KNOWN, node
     begin_node(tree, nodes, edges, actions, node, state, mask)
-    return LEAF, node
+    if found < 0:
+        return UNOPENED, node
+    ahead.nodes[t, found] = NO_NODE
+    enter(nodes, edges, priors, actions, node, ahead.logits[t, found], ahead.values[t, found])
+    return KNOWN, node
+
+
+@njit
+def descend(nodes, edges, priors, actions, state, formula, gumbels, schedules):
+    """Go down a tree, in flight, and return how that ended, the last node, and its edge that is to be opened.
+
+    The actions are played anew each time, so that all that hangs on the history (superko, repetitions) is exact.
+    """
+    node = np.int64(ROOT)
+    edges[ROOT_EDGE].in_flight += 1
+    while True:
+        here = nodes[node]
+        if here.num_opened == PENDING:
+            return AWAITED, node, np.int64(NO_EDGE)
+        if node == ROOT and schedules.shape[1] > 0:
+            edge = gumbel_edge(nodes, edges, priors, actions, gumbels, schedules)
+            if edge == NO_EDGE:
+                return AWAITED, node, np.int64(NO_EDGE)
+        else:
+            edge = puct_edge(nodes, edges, priors, node, formula)
+        if edge >= here.first_edge + here.num_opened:
+            return UNOPENED, node, edge
+        edges[edge].in_flight += 1
+        node = np.int64(edges[edge].child)
+        if is_solved(edges[edge]):  # sequential halving gives it its visits all the same
+            return KNOWN, node, np.int64(NO_EDGE)
+        apply(state, actions[edge])
+
+
+@njit
+def look_ahead(tree, nodes, edges, priors, actions, roots, leaves, ahead, opened, t, formula, gumbel, most):
+    """Ask for evaluations that a tree is likely to need soon: where simulations would end if those under way had
+    counted as visits only.
+
+    The tree is left as it was. A position whose evaluation is known ahead already is passed by.
+    """
+    most = min(most, tree.simulations_left)
+    num_opened = 0
+    while most > 0 and num_opened < opened.nodes.size and tree.num_nodes < tree.node_limit:
+        slot = leaves.counts[0]
+        state = leaves.states[slot]
+        leaves.states[slot] = roots[t]
+        ending, node, edge = descend(nodes, edges, priors, actions, state, formula, gumbel.gumbels[t], gumbel.schedules)
+        if ending == UNOPENED:
+            above, action = node, actions[edge]
+            node, likeliest = open_edge(tree, nodes, edges, priors, actions, above, edge)
+            edges[nodes[node].edge].in_flight = 1
+            nodes[node].num_opened = PENDING
+            opened.likeliest[num_opened] = likeliest
+            apply(state, action)
+            if not is_over(state) and slot_of(ahead, t, above, action) < 0:
+                leaves.trees[slot] = t
+                leaves.nodes[slot] = above
+                leaves.actions[slot] = action
+                leaves.counts[0] += 1
+                most -= 1
+        opened.nodes[num_opened] = node
+        opened.edges[num_opened] = edge
+        num_opened += 1
+    for i in range(num_opened - 1, -1, -1):
+        node = np.int64(opened.nodes[i])
+        above = np.int64(nodes[node].parent)
+        forget_flight(nodes, edges, node)
+        if opened.edges[i] != NO_EDGE:
+            close_edge(tree, nodes, priors, actions, above, opened.edges[i], opened.likeliest[i])
+
+
+@njit
+def slot_of(ahead, t, node, action):
+    """Return where the evaluation of the position that an action leads to is known ahead, -1 where it is not."""
+    for slot in range(ahead.nodes.shape[1]):
+        if ahead.nodes[t, slot] == node and ahead.actions[t, slot] == action:
+            return slot
+    return -1
 
 
 @njit
@@ -247,17 +346,30 @@ def begin_node(tree, nodes, edges, actions, node, state, mask):
 
 
 @njit
-def absorb(forest, leaves, logits, values):
-    """Back up the evaluations of the leaves: logits float32[n, A] and the movers' values float32[n]."""
+def enter(nodes, edges, priors, actions, node, logits, value):
+    """Make a pending node ready by its evaluation, logits float32[A] and the mover's value, and back that up."""
+    set_priors(nodes, priors, actions, node, logits)
+    nodes[node].value = value if nodes[node].to_play == 0 else -value
+    back_up(nodes, edges, node, nodes[node].value)
+
+
+@njit
+def absorb(forest, leaves, ahead, logits, values):
+    """Take the evaluations of the leaves in: logits float32[n, A] and the movers' values float32[n]."""
     for i in range(leaves.counts[1]):
         t = leaves.collided_trees[i]
         forget_flight(forest.nodes[t], forest.edges[t], leaves.collided_nodes[i])
     for i in range(leaves.counts[0]):
         t, node = leaves.trees[i], leaves.nodes[i]
-        nodes = forest.nodes[t]
-        set_priors(nodes, forest.priors[t], forest.actions[t], node, logits[i])
-        nodes[node].value = values[i] if nodes[node].to_play == 0 else -values[i]
-        back_up(nodes, forest.edges[t], node, nodes[node].value)
+        if leaves.actions[i] == WAITED_FOR:
+            enter(forest.nodes[t], forest.edges[t], forest.priors[t], forest.actions[t], node, logits[i], values[i])
+            continue
+        slot = ahead.next_slot[t]
+        ahead.nodes[t, slot] = node
+        ahead.actions[t, slot] = leaves.actions[i]
+        ahead.logits[t, slot] = logits[i]
+        ahead.values[t, slot] = values[i]
+        ahead.next_slot[t] = (slot + 1) % ahead.nodes.shape[1]
 
 
 # --- finding a position again ---------------------------------------------------------------------------------------

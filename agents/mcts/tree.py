@@ -139,7 +139,7 @@ def set_priors(nodes, priors, actions, node, logits):
 
 @njit
 def bring_likeliest(nodes, priors, actions, node):
-    """Put the unopened edge with the highest prior, the first of equals, in front of the others."""
+    """Exchange the first unopened edge with the one of the highest prior, the first of equals, and return that one."""
     here = nodes[node]
     front = here.first_edge + here.num_opened
     best = front
@@ -147,6 +147,7 @@ def bring_likeliest(nodes, priors, actions, node):
         if priors[edge] > priors[best]:
             best = edge
     swap_unopened(priors, actions, front, best)
+    return best
 
 
 @njit
@@ -159,14 +160,28 @@ def swap_unopened(priors, actions, edge, other):
 
 @njit
 def open_edge(tree, nodes, edges, priors, actions, node, edge):
-    """Return a new node at the end of an unopened edge, which moves to the front of the unopened ones."""
+    """Return a new node at the end of an unopened edge, which moves to the front of the unopened ones, and the edge
+    that was behind it and changed places with the likeliest.
+    """
     here = nodes[node]
-    front = here.first_edge + here.num_opened
+    front = np.int64(here.first_edge) + here.num_opened
     swap_unopened(priors, actions, front, edge)
     here.num_opened += 1
+    likeliest = front + 1
     if here.num_opened < here.num_edges:
-        bring_likeliest(nodes, priors, actions, node)
-    return add_node(tree, nodes, edges, node, front)
+        likeliest = np.int64(bring_likeliest(nodes, priors, actions, node))
+    return add_node(tree, nodes, edges, node, front), likeliest
+
+
+@njit
+def close_edge(tree, nodes, priors, actions, node, edge, likeliest):
+    """Undo the last `open_edge`, of an edge of this node, which told of the likeliest."""
+    here = nodes[node]
+    if here.num_opened < here.num_edges:
+        swap_unopened(priors, actions, here.first_edge + here.num_opened, likeliest)
+    here.num_opened -= 1
+    swap_unopened(priors, actions, here.first_edge + here.num_opened, edge)
+    tree.num_nodes -= 1
 
 
 # --- results --------------------------------------------------------------------------------------------------------

@@ -12,15 +12,13 @@ import torch
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.peers import PeerMissingError, installed
 from benchmarks.timing import BenchError, Document, cpu_seconds, installed_version, rate_fields
 from games.compiled import NDArray, njit
 from games.go import game
-from nets.engines import onnx_document
-from nets.folding import fold
 from nets.inference import make_inference
 from nets.matrix_kernels import multiply
 from nets.models import PolicyValueNet, PolicyValueSpec
+from nets.precision import has_matrix_units
 from nets.presets import RESNET, preset
 from nets.spec import SpecError
 
@@ -28,7 +26,8 @@ LARGEST_SIZE = 25  # lines of the largest board that has a name
 PRODUCTS = (512, 1024)  # sizes of torch's products
 ROWS, INNER, COLUMNS = 64, 96, 96  # of our kernel's
 PRODUCTS_A_CALL = 100
-HALF_PRECISION = ("bfloat16", "cuda")  # runtimes whose products are not those of the peak
+# Runtimes whose products are not those of the peak.
+HALF_PRECISION = ("bfloat16", "cuda", *(["openvino"] if has_matrix_units() else []))
 
 Network = Callable[[NDArray], NDArray]  # planes float32 [B, C, H, W] -> logits float32 [B, A]
 
@@ -104,7 +103,7 @@ def networks(model: PolicyValueNet) -> tuple[dict[str, Network], dict[str, str]]
         "module": lambda: module_network(model),
         "torch": lambda: ours(model, "torch"),
         "onnxruntime": lambda: ours(model, "onnxruntime"),
-        "openvino": lambda: openvino_network(model),
+        "openvino": lambda: ours(model, "openvino"),
         "winograd": lambda: ours(model, "winograd"),
         "bfloat16": lambda: ours(model, "bfloat16"),
         "cuda": lambda: ours(model, "cuda"),
@@ -113,7 +112,7 @@ def networks(model: PolicyValueNet) -> tuple[dict[str, Network], dict[str, str]]
     for name, make in makers.items():
         try:
             found[name] = make()
-        except (PeerMissingError, ValueError) as reason:
+        except ValueError as reason:
             absent[name] = str(reason)
     return found, absent
 
@@ -130,22 +129,6 @@ def module_network(model: PolicyValueNet) -> Network:
     def run(planes: NDArray) -> NDArray:
         with torch.inference_mode():
             logits: NDArray = model(torch.from_numpy(planes)).policy.numpy()
-        return logits[:, 0] if logits.ndim == 3 else logits
-
-    return run
-
-
-def openvino_network(model: PolicyValueNet) -> Network:
-    """Return OpenVINO's form of the folded network as a function, in float32 on one thread."""
-    openvino = installed("openvino", "openvino")
-    installed("onnx", "onnx")
-    core = openvino.Core()
-    document = core.read_model(onnx_document(fold(model), tuple(model.spec.input_shape)))
-    options = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-    request = core.compile_model(document, "CPU", options).create_infer_request()
-
-    def run(planes: NDArray) -> NDArray:
-        logits: NDArray = request.infer([planes])["logits"].copy()
         return logits[:, 0] if logits.ndim == 3 else logits
 
     return run

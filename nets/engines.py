@@ -1,4 +1,4 @@
-"""What runs a folded network: torch on the CPU or on a GPU, ONNX Runtime. `nets.winograd` has one more.
+"""What runs a folded network: torch on the CPU or on a GPU, ONNX Runtime, OpenVINO. `nets.winograd` has one more.
 
 An engine maps planes float32 [B, C, H, W] to logits [B, A] (or [B, 2, A]) and values [B].
 """
@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nets.folding import FoldedNet
+from nets.precision import has_matrix_units
 
 LARGEST_GRAPH = 256  # positions of a CUDA graph; larger batches go in parts
 
@@ -106,37 +110,64 @@ class CudaEngine:
         return _Graph(graph, planes, logits, values)
 
 
+Session = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+OpenSession = Callable[[bytes, int], Session]  # of an ONNX document and a number of threads
+
+
 class OnnxEngine:
-    """A folded network in ONNX Runtime: the fastest for a single position of a small board.
+    """A folded network, written as ONNX, in another runtime.
 
     Every size of board has a session of its own, made when it is first met: some tenths of a second, and again after
     a refresh.
     """
 
-    def __init__(self, net: FoldedNet, threads: int) -> None:
+    def __init__(self, net: FoldedNet, threads: int, open_session: OpenSession) -> None:
         self._net = net
         self._threads = threads
-        self._sessions: dict[tuple[int, ...], Any] = {}
+        self._open_session = open_session
+        self._sessions: dict[tuple[int, ...], Session] = {}
 
     def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         shape = tuple(planes.shape[1:])
         if shape not in self._sessions:
-            self._sessions[shape] = self._session(shape)
-        logits, values = self._sessions[shape].run(None, {"planes": planes.numpy()})
+            self._sessions[shape] = self._open_session(onnx_document(self._net, shape), self._threads)
+        logits, values = self._sessions[shape](planes.numpy())
         return torch.from_numpy(logits), torch.from_numpy(values)
 
     def refresh(self, net: FoldedNet) -> None:
         self._net = net
         self._sessions.clear()
 
-    def _session(self, shape: tuple[int, ...]) -> Any:
-        import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        document = onnx_document(self._net, shape)
-        return onnxruntime.InferenceSession(document, options, providers=["CPUExecutionProvider"])
+def open_onnxruntime(document: bytes, threads: int) -> Session:
+    """Return a session of ONNX Runtime, in float32."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(document, options, providers=["CPUExecutionProvider"])
+    return lambda planes: tuple(session.run(None, {"planes": planes}))
+
+
+def open_openvino(document: bytes, threads: int) -> Session:
+    """Return a session of OpenVINO, which computes in bfloat16 where the processor has matrix units for it."""
+    import openvino
+
+    core = openvino.Core()
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "bf16" if has_matrix_units() else "f32",
+        "ENABLE_CPU_PINNING": False,  # or all processes of a machine compute on the same cores
+    }
+    request = core.compile_model(core.read_model(document), "CPU", options).create_infer_request()
+
+    def run(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        answers = request.infer([planes])
+        return answers["logits"].copy(), answers["values"].copy()  # the request writes over them next time
+
+    return run
 
 
 def onnx_document(net: FoldedNet, shape: tuple[int, ...]) -> bytes:

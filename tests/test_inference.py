@@ -14,6 +14,7 @@ from nets.blocks import Block, Conv, Dropout, MaxPool, Norm, PositionBias, Relu,
 from nets.heads import DensePolicySpec, PointPolicySpec, PooledPolicySpec, ValueHeadSpec
 from nets.inference import InferenceModel, Runtime, make_inference, torch_threads
 from nets.models import PolicyValueNet, PolicyValueSpec, logits_of_mover
+from nets.precision import has_matrix_units
 from nets.presets import preset
 
 TOLERANCE = 5e-5  # of logits and values, which are near 1 here
@@ -242,10 +243,14 @@ def test_planes_of_any_layout_and_type_are_taken() -> None:
 @pytest.mark.parametrize(
     ("runtime", "problem"),
     [
-        ("tensorrt", "no inference runtime 'tensorrt', only auto, winograd, torch, bfloat16, cuda, onnxruntime"),
+        (
+            "tensorrt",
+            "no inference runtime 'tensorrt', only auto, winograd, torch, bfloat16, cuda, onnxruntime, openvino",
+        ),
         ("winograd", "3x3 convolutions of stride 1: this one has none"),
         ("cuda", "runtime cuda needs a GPU"),
         ("onnxruntime", r"needs the packages onnx and onnxruntime: install playfield\[fast\]"),
+        ("openvino", r"needs the packages onnx and openvino: install playfield\[fast\]"),
     ],
 )
 def test_a_runtime_that_cannot_be_is_refused(runtime: Any, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,26 +264,34 @@ def test_a_runtime_that_cannot_be_is_refused(runtime: Any, problem: str, monkeyp
 # --- runtimes that not every machine has ------------------------------------------------------------------------------
 
 
-def test_a_processor_with_matrix_units_is_used_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("best", ["openvino", "bfloat16"])
+def test_a_processor_with_matrix_units_is_used_for_them(best: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    if best == "openvino":
+        pytest.importorskip("openvino")
+    else:
+        monkeypatch.setattr("nets.inference.find_spec", lambda name: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     model, planes = preset_net("resnet-2x8", 5, 9, 9), random_planes(3, 5, 9, 9)
     float32 = make_inference(model)(planes)[0]
     monkeypatch.setattr("nets.inference.has_matrix_units", lambda: True)
     chosen = make_inference(model)(planes)[0]
-    np.testing.assert_array_equal(chosen, make_inference(model, "bfloat16")(planes)[0])
+    np.testing.assert_array_equal(chosen, make_inference(model, best)(planes)[0])
     assert np.abs(chosen - float32).max() > 0
 
 
-def test_onnx_runtime_agrees_on_every_size_and_is_refreshed() -> None:
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_other_runtimes_agree_on_every_size_and_are_refreshed(runtime: Runtime) -> None:
     pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip(runtime)
+    tolerance = 0.05 if runtime == "openvino" and has_matrix_units() else TOLERANCE
     model = preset_net("resnet-3x12", 5, 9, 9)
-    run = make_inference(model, "onnxruntime")
+    run = make_inference(model, runtime)
     for shape in ((4, 5, 9, 9), (1, 5, 9, 9), (3, 5, 6, 7)):
-        assert difference(run, model, random_planes(*shape)) < TOLERANCE, shape
+        assert difference(run, model, random_planes(*shape)) < tolerance, shape
     train_a_step(model, torch.from_numpy(random_planes(4, 5, 9, 9)))
+    assert difference(run, model, random_planes(4, 5, 9, 9)) > 0.1
     run.refresh(model)
-    assert difference(run, model, random_planes(4, 5, 9, 9)) < TOLERANCE
+    assert difference(run, model, random_planes(4, 5, 9, 9)) < tolerance
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

@@ -28,7 +28,7 @@ ALSO_ALLOWED = {
     "nets/winograd_kernels.py": {"games.compiled"},
     "nets/winograd_gradients.py": {"games.compiled"},
     "nets/matrix_kernels.py": {"llvmlite", "numba"},  # registers and vectors, which numba's loops cannot name
-    "nets/engines.py": {"onnxruntime"},  # optional: one more runtime
+    "nets/engines.py": {"onnxruntime", "openvino"},  # optional: more runtimes
     "games/aec.py": {"pettingzoo"},  # optional: the second face of the environments
     "games/endgame/__main__.py": {"rich"},  # a command of its own: progress and a table
     "agents/run.py": {"tensorboard"},  # optional: events beside the metrics

@@ -139,8 +139,9 @@ class FoldedNet(nn.Module):
 
     def heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Map the trunk's output to logits and values; a missing policy has no actions, a missing value is 0."""
-        logits = self.policy(features) if self.policy is not None else features.new_zeros(len(features), 0)
-        values = self.value(features) if self.value is not None else features.new_zeros(len(features))
+        flat = features.flatten(1)  # what is missing is made from it: a recorded network has no other number of rows
+        logits = self.policy(features) if self.policy is not None else flat[:, :0]
+        values = self.value(features) if self.value is not None else torch.zeros_like(flat[:, 0])
         return logits, values
 
 

@@ -292,6 +292,12 @@ def test_other_runtimes_agree_on_every_size_and_are_refreshed(runtime: Runtime) 
     assert difference(run, model, random_planes(4, 5, 9, 9)) > 0.1
     run.refresh(model)
     assert difference(run, model, random_planes(4, 5, 9, 9)) < tolerance
+    for policy, value in ((POOLED, None), (None, ValueHead)):
+        spec = PolicyValueSpec((5, 9, 9), (Conv(8, 3, padding=1), Relu()), policy=policy, value=value)
+        model = random_net(spec)
+        run = make_inference(model, runtime)
+        for length in (1, 5):
+            assert difference(run, model, random_planes(length, 5, 9, 9)) < tolerance, (policy, value)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

@@ -12,8 +12,8 @@ $ play.py go --gtp --bot random --------------------- be a Go engine for other p
 $ play.py atari --game breakout --bot MODEL --------- watch a network play, its Q-values beside it
 
 Players: human, random, material:depth=4 (checkers), lines:depth=8 (connect_four), alphabeta:model=FILE,depth=8 (or
-seconds=1, or nodes=100000), the file or folder of a model, hub:COMMAND for an outside engine. At the prompt, help lists
-the commands.
+seconds=1, or nodes=100000), policy:model=FILE, mcts:model=FILE,visits=400, rollouts:visits=1000, the file or folder of
+a model, hub:COMMAND or gtp:COMMAND for an outside engine. At the prompt, help lists the commands.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BOTS = {
 }
 SHIPPED = re.compile(r"models/[\w-]+")  # a model folder in a player's spec
 HANDICAP_KOMI = 0.5  # where Black has stones for a start
-SEARCHING = ("alphabeta", "material", "lines", "model", "mcts", "rollouts")  # kinds of player that can advise
+ADVISERS = ("alphabeta", "material", "lines", "model", "policy", "mcts", "rollouts")  # kinds of player that can advise
 
 
 Spec = Annotated[str | None, tyro.conf.arg(metavar="PLAYER", help_behavior_hint="(default: you, or the best bot)")]
@@ -50,7 +50,8 @@ class Common:
     """What every game can be played with."""
 
     rules: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the first)")] = None
-    """Rule set. Checkers: wcdf, anaconda, open_spiel, endless. Connect Four: standard."""
+    """Rule set. Checkers: wcdf, anaconda, open_spiel, endless. Connect Four: standard. Go: chinese, tromp-taylor,
+    situational, simple-ko."""
     seed: int = 0
     """Seed of players that draw lots."""
     delay: float = 0.5
@@ -254,7 +255,7 @@ def serve_gtp(command: Go) -> int:
     if not 0 <= command.resign < 1:
         raise PlayerError(f"--resign {command.resign:g} is no chance to win from 0 to 1")
     game = go_game(command)
-    serve_engine(command.bot or best_bot(game), game, command.rules, command.resign, command.seed)
+    serve_engine(lambda on: command.bot or best_bot(on), game, command.rules, command.resign, command.seed)
     return 0
 
 
@@ -287,11 +288,11 @@ def seat(named: tuple[str | None, str | None], best: str) -> tuple[str, str]:
 
 
 def adviser(specs: tuple[str, str], best: str) -> str:
-    """Return the spec of who gives hints: the bot at the board where it searches, else the best."""
+    """Return the spec of who gives hints: the bot at the board where it can, else the best."""
     from agents.player import parse_spec
 
-    searching = [spec for spec in specs if parse_spec(spec).kind in SEARCHING]
-    return searching[0] if searching else best
+    advisers = [spec for spec in specs if parse_spec(spec).kind in ADVISERS]
+    return advisers[0] if advisers else best
 
 
 if __name__ == "__main__":

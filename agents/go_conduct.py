@@ -18,7 +18,7 @@ from agents.player import Player
 from games import go
 from games.go_board import point_of, stones_taken_by
 from games.go_careful import has_room
-from games.go_status import DEAD_BELOW, dead_stones, expected_owners, settle
+from games.go_status import DEAD_BELOW, Status, dead_stones, expected_owners, judge, settle
 from games.rules import State, States
 
 DOUBT = 0.3  # of ownership: what is closer to the threshold counts against the player who would pass
@@ -38,6 +38,11 @@ class Ending(Enum):
 def ending_of(rules: str) -> Ending:
     """Return how games end under a rule set."""
     return Ending.ALL_ALIVE if rules == "tromp-taylor" else Ending.DEAD_REMOVED
+
+
+def status_of(state: State, rules: str) -> Status:
+    """Return which stones are dead under a rule set, and the score without them."""
+    return settle(state, frozenset()) if ending_of(rules) is Ending.ALL_ALIVE else judge(state)
 
 
 def conduct(state: State, analysis: Analysis, ending: Ending) -> Analysis:

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from agents.board_view import View
 from agents.game_files import SGF_ENDINGS
+from agents.go_conduct import status_of
 from agents.terminal_styles import Heat, Played, Questions
 from agents.umpire import Verdict
 from games.go_board import BLACK, EMPTY, WHITE
-from games.go_status import board_of, judge, score_name
+from games.go_status import board_of, score_name
 from games.notation import COLUMN_LETTERS
 from games.render import star_points
 from games.rules import State
@@ -36,8 +37,9 @@ class GoStyle:
     record_name = "SGF"
     shows_heat = True
 
-    def __init__(self) -> None:
-        self.questions: Questions = {"score": (count, "count the board as it stands")}
+    def __init__(self, rules: str) -> None:
+        self._rules = rules
+        self.questions: Questions = {"score": (self.count, "count the board as it stands")}
 
     def board(self, state: State, before: State | None, view: View, heat: Heat | None = None) -> list[Text]:
         """Draw the board, the last move marked, or with the moves of a heat map coloured and numbered."""
@@ -45,19 +47,25 @@ class GoStyle:
         stars, stones = star_points(rows, columns), board_of(state)
         ranks = {action: rank for rank, action in enumerate(sorted(heat or {}, key=lambda a: -(heat or {})[a]), 1)}
         most = max((heat or {}).values(), default=0.0) or 1.0
-        header = Text("   " + " ".join(COLUMN_LETTERS[:columns]) + "   ", LABEL if view.colour else "")
+        turn = -1 if view.flipped else 1
+        shown_rows, shown_columns = range(rows)[::turn], range(columns)[::turn]
+        letters = " ".join(COLUMN_LETTERS[column] for column in shown_columns)
+        header = Text(f"   {letters}   ", LABEL if view.colour else "")
         lines = [header]
-        for row in range(rows):
+        for row in shown_rows:
             line = Text(f"{rows - row:2} ", LABEL if view.colour else "")
-            for column in range(columns):
+            for column in shown_columns:
                 point = row * columns + column
                 stone, rank = int(stones[point]), ranks.get(point, 0)
                 is_last = point == int(state.last_moves[0]) and not heat
                 is_star = (row, column) in stars
                 if view.colour:
                     share = (heat or {}).get(point, 0.0) / most
-                    glyph = _glyph(row, column, rows, columns, is_star, view.unicode)
-                    line.append_text(_painted(stone, glyph, share, rank, is_last, column == columns - 1, view))
+                    glyph = _glyph(
+                        shown_rows.index(row), shown_columns.index(column), rows, columns, is_star, view.unicode
+                    )
+                    is_edge = column == shown_columns[-1]
+                    line.append_text(_painted(stone, glyph, share, rank, is_last, is_edge, view))
                 else:
                     mark = str(rank) if 0 < rank <= RANKED else LETTERS[stone]
                     mark = "+" if mark == "." and is_star else mark
@@ -82,6 +90,14 @@ class GoStyle:
         """Tell who is the likelier winner."""
         return "even" if value == 0 else f"{self.sides[0 if value > 0 else 1]} {50 + 50 * abs(value):.0f} %"
 
+    def count(self, state: State) -> str:
+        """Tell how the board would be counted now."""
+        status = status_of(state, self._rules)
+        dead = f", {len(status.dead)} stones taken for dead" if status.dead else ""
+        neutral = len(status.territory(0))
+        told = f"as it stands: {score_name(status.score)}{dead}"
+        return f"{told}; {neutral} points are nobody's" if neutral else told
+
     def reason(self, state: State, verdict: Verdict) -> str:
         """Tell the score, and how it was agreed."""
         return f"{verdict.score} ({verdict.note})"
@@ -97,6 +113,7 @@ class GoStyle:
         players = tuple((mover + number) % 2 for number in range(len(actions)))
         comments = dict(played.comments)
         tags = {"DT": f"{datetime.date.today():%Y-%m-%d}", "PB": played.specs[0], "PW": played.specs[1]}
+        tags["RU"] = self._rules
         if played.verdict is not None:
             verdict, last = played.verdict, len(actions)
             winner = "B" if verdict.result > 0 else "W"
@@ -109,14 +126,6 @@ class GoStyle:
     def farewell(self, played: Played) -> str:
         """Say nothing: no command starts from a record."""
         return ""
-
-
-def count(state: State) -> str:
-    """Tell how the board would be counted now."""
-    status = judge(state)
-    dead = f", {len(status.dead)} stones taken for dead" if status.dead else ""
-    neutral = len(status.territory(0))
-    return f"as it stands: {score_name(status.score)}{dead}" + (f"; {neutral} points are nobody's" if neutral else "")
 
 
 def _glyph(row: int, column: int, rows: int, columns: int, is_star: bool, unicode: bool) -> str:

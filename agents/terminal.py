@@ -48,7 +48,7 @@ class TerminalGame:
     def __init__(self, game: Game, specs: tuple[str, str], start: States, console: Console, setting: Setting) -> None:
         """start: [1]. PlayerError where a spec names no player."""
         self._game, self._specs, self._console, self._setting = game, specs, console, setting
-        self._style = style_of(game)
+        self._style = style_of(game, setting.rules)
         self._sides = self._style.sides
         self._umpire = make_umpire(game, setting.rules)
         self._verdict: Verdict | None = None  # of the position now, once it is over
@@ -294,7 +294,7 @@ class TerminalGame:
             return
         try:
             content = self._style.record(self._played())
-            with Path(argument).open("xb") as file:
+            with Path(argument).expanduser().open("xb") as file:
                 file.write(content)
         except FileExistsError:
             self._say(f"{argument} is there already; choose another name")

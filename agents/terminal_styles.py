@@ -79,12 +79,12 @@ class Style(Protocol):
         """Return how to go on with a game that is not over, "" where there is no way."""
 
 
-def style_of(game: Game) -> Style:
-    """Return the style of a game."""
+def style_of(game: Game, rules: str | None) -> Style:
+    """Return the style of a game under a rule set, None for its first."""
     if game.family == "go":
         from agents.go_terminal import GoStyle
 
-        return GoStyle()
+        return GoStyle(rules or next(iter(game.rule_sets)))
     return CheckersStyle() if game.family == "checkers" else DiscStyle(game)
 
 

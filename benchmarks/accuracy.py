@@ -30,7 +30,8 @@ def measure(path: str, data: list[Path], count: int, every_game: bool, seed: int
     if not isinstance(model, PolicyValueNet) or model.policy is None:
         raise BenchError(f"{file}: it predicts no moves")
     game = find_game(game_name or trained_game(header))
-    records = load_records(data, game.family, workers=0).records
+    loaded = load_records(data, game.family, workers=0)
+    records = loaded.records
     share = float(header.get("training", {}).get("held_out", HELD_OUT))
     chosen = np.ones(len(records), np.bool_) if every_game else records.held_out(share)
     positions = choose_games(records, game, chosen, "measure with")
@@ -40,6 +41,7 @@ def measure(path: str, data: list[Path], count: int, every_game: bool, seed: int
         "model": str(file),
         "game": game.name,
         "games_read": len(records),
+        "faults": [fault._asdict() for fault in loaded.faults],
         "games_apart": len(positions.games),
         "every_game": every_game,
         "seed": seed,
@@ -56,4 +58,8 @@ def trained_game(header: Header) -> str:
 def tables(document: Document) -> list[Table]:
     """Return the document for the terminal."""
     games = "every game" if document["every_game"] else f"{document['games_apart']:,} games kept apart from training"
-    return [accuracy.table(document, f"{document['model']}: moves of {document['game']}, {games}")]
+    table = accuracy.table(document, f"{document['model']}: moves of {document['game']}, {games}")
+    if document["faults"]:
+        first = document["faults"][0]
+        table.caption = f"{len(document['faults'])} games not read; the first: {first['name']}: {first['reason']}"
+    return [table]

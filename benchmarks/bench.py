@@ -365,6 +365,32 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Records:
+    """Read recorded games, replay them and encode their positions for each set of planes: positions a second on a core.
+
+    Archives that were read before come from a cache.
+    """
+
+    paths: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint=""), Positional]
+    """records: files, archives, folders"""
+    game: Annotated[str, arg(metavar="NAME")] = "go"
+    """as of train.py imitate"""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """of the choice of positions and their symmetries"""
+    repeats: Annotated[int, arg(metavar="N")] = 5
+    """repetitions"""
+    json: Annotated[bool, arg(help_behavior_hint="")] = False
+    """print one JSON document instead of the table"""
+
+    def run(self) -> Report:
+        """Measure it."""
+        from benchmarks import records
+
+        document = records.measure(list(self.paths), self.game, self.seed, self.repeats)
+        return Report(document, records.tables(document))
+
+
+@dataclass(frozen=True)
 class Frames:
     """Play and learn Atari games: the emulator's steps a second, the learner's updates a second, and both together.
 
@@ -467,6 +493,7 @@ Subject = (
     | Endgame
     | Curve
     | Accuracy
+    | Records
     | Frames
     | Scores
     | Regret
@@ -482,6 +509,7 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "endgame": Endgame,
     "curve": Curve,
     "accuracy": Accuracy,
+    "records": Records,
     "frames": Frames,
     "scores": Scores,
     "regret": Regret,

@@ -330,3 +330,13 @@ def test_the_script_prints_one_document_and_needs_no_torch() -> None:
     assert json.loads(printed)["counts"] == [7, 49, 302]
     assert printed.count("\n") == 1
     assert "torch" not in imported
+
+
+def test_records_are_read_and_encoded(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "good.sgf").write_text("(;GM[1]SZ[9]KM[7];B[ee];W[cc];B[gg];W[gc])")
+    (tmp_path / "torn.sgf").write_text("(;GM[1]SZ[9];B[ee];W[ee])")
+    found = document(capsys, "records", tmp_path, "--game", "go-9x9", "--repeats", 1)
+    assert (found["games_read"], found["faults"]) == (1, 1)
+    assert [row["features"] for row in found["results"]][:1] == ["observe"] and len(found["results"]) > 4
+    for row in found["results"]:
+        assert_speed(row, "positions_per_second")

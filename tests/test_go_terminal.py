@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ def play_go(monkeypatch: pytest.MonkeyPatch) -> Play:
         start: States | None = None,
         game: Game | None = None,
         thinks: Thinker | None = None,
+        rules: str | None = None,
     ) -> str:
         output, lines = io.StringIO(), iter(typed)
 
@@ -74,7 +76,8 @@ def play_go(monkeypatch: pytest.MonkeyPatch) -> Play:
         monkeypatch.setattr(terminal, "make_player", lambda *arguments: thinks or Thinker("E5", 0.5))
         game = game or go.game(9, komi=6.5)
         console = Console(file=output, width=120, height=40, highlight=False)
-        TerminalGame(game, specs, game.new(1) if start is None else start, console, Setting("thinker")).play()
+        start = game.new(1, rules) if start is None else start
+        TerminalGame(game, specs, start, console, Setting("thinker", rules=rules)).play()
         return output.getvalue()
 
     return run
@@ -89,10 +92,21 @@ def test_board_in_letters() -> None:
         action = read_vertex(name, 5, 4)
         assert action is not None
         apply(states[0], action)
-    shown = [line.plain.rstrip() for line in GoStyle().board(states[0], None, LETTERS)]
+    shown = [line.plain.rstrip() for line in GoStyle("chinese").board(states[0], None, LETTERS)]
     assert shown == [
         "   A B C D", " 5 . . . . 5", " 4 . X . . 4", " 3 . . . . 3", " 2 . . O). 2", " 1 . . . . 1", "   A B C D",
     ]  # fmt: skip
+
+
+def test_a_board_turned_around() -> None:
+    states = go.game(3, 4).new(1)
+    for action in (0, 2, 11):  # A3, C3, D1
+        apply(states[0], action)
+    for view, corner in ((LETTERS, "X"), (COLOURS, "●")):
+        shown = [line.plain for line in GoStyle("chinese").board(states[0], None, replace(view, flipped=True))]
+        assert shown[0].split() == shown[-1].split() == ["D", "C", "B", "A"]
+        assert [line[:3] for line in shown[1:4]] == [" 1 ", " 2 ", " 3 "]
+        assert shown[3][9] == corner, "A3 is below, on the right"
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 9, 13, 19])
@@ -100,7 +114,7 @@ def test_board_in_letters() -> None:
 def test_lines_are_equally_wide_and_fit_80_columns(size: int, view: View) -> None:
     state = go.game(size).new(1)[0]
     apply(state, 0) if size > 1 else None
-    lines = GoStyle().board(state, None, view)
+    lines = GoStyle("chinese").board(state, None, view)
     assert len(lines) == size + 2 <= 21
     assert len({line.cell_len for line in lines}) == 1 and lines[0].cell_len <= 46
 
@@ -108,7 +122,7 @@ def test_lines_are_equally_wide_and_fit_80_columns(size: int, view: View) -> Non
 def test_stones_and_the_last_move_differ_in_colours() -> None:
     state = position("X . . \n . O . \n . . .")
     apply(state, 8)
-    shown = [line.plain for line in GoStyle().board(state, None, COLOURS)]
+    shown = [line.plain for line in GoStyle("chinese").board(state, None, COLOURS)]
     assert shown[1].startswith(" 3 ●─┬─┐") and shown[3].startswith(" 1 └─┴─◉")
     assert shown[2].startswith(" 2 ├─●─┤")
 
@@ -116,7 +130,7 @@ def test_stones_and_the_last_move_differ_in_colours() -> None:
 def test_a_heat_map_numbers_the_likeliest_moves() -> None:
     state = position("X . . \n . O . \n . . .")
     for view in (LETTERS, COLOURS):
-        shown = [line.plain for line in GoStyle().board(state, None, view, {1: 0.2, 8: 0.7, 9: 0.1})]
+        shown = [line.plain for line in GoStyle("chinese").board(state, None, view, {1: 0.2, 8: 0.7, 9: 0.1})]
         assert shown[1][5] == "2" and shown[3][7] == "1"
 
 
@@ -141,6 +155,13 @@ def test_two_passes_end_the_game_and_undo_opens_it_again(play_go: Play) -> None:
     assert "as it stands: W+1.5" in shown
     assert shown.count("White wins: W+1.5 (dead stones by random games)") == 2
     assert "game over (undo, save FILE, quit)> undo" in shown
+
+
+def test_a_score_is_counted_by_the_rules_of_the_game(play_go: Play) -> None:
+    lost_stone = ["A1", "E5", "B1", "E4", "B2", "A2", "score", "pass", "pass", "score"]
+    alive = play_go(lost_stone, game=go.game(5, komi=0.5), rules="tromp-taylor")
+    assert alive.count("as it stands: ") == 2 and "taken for dead" not in alive and "all stones alive" in alive
+    assert "taken for dead" in play_go(lost_stone, game=go.game(5, komi=0.5))
 
 
 def test_hints_come_with_a_heat_map(play_go: Play) -> None:
@@ -170,6 +191,12 @@ def test_a_bot_may_resign(play_go: Play) -> None:
     assert "White has resigned" in play_go(["E5"], ("human", "thinker"), thinks=Thinker("resign", 1.0))
 
 
+def test_save_knows_the_home_folder(play_go: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    play_go(["E5", "save ~/game.sgf"])
+    assert read_game((tmp_path / "game.sgf").read_bytes()).actions == (40,)
+
+
 def test_save_writes_sgf_that_reads_back(play_go: Play, tmp_path: Path) -> None:
     states = go.game(9, komi=0.5).new(1)
     go.setup(states[0], go.handicap_points(9, 2), (), 1)
@@ -179,6 +206,7 @@ def test_save_writes_sgf_that_reads_back(play_go: Play, tmp_path: Path) -> None:
     assert f"saved 1 turns in {file}" in shown and "is there already" in shown and "As in: save game.sgf" in shown
     game = read_game(file.read_bytes())
     assert (game.handicap, game.start.komi, game.players) == (2, 0.5, (1,))
+    assert game.tags["RU"] == "chinese"
     assert game.actions == (40,) and game.tags["PW"] == "thinker"
     assert game.comments[1] == "Black wins 75.0 %, 40 visits"
     ended = read_game((tmp_path / "end.sgf").read_bytes())

@@ -8,6 +8,7 @@ import pytest
 
 from agents.analysis import Analysis, MoveAnalysis
 from agents.gtp.analysis import LED_MOVES, UNTRIED_MOVES, Reporter, Request
+from agents.gtp.gogui import heat
 from tests.gtp_controller import INFO, Controller, Thinker
 
 
@@ -126,6 +127,13 @@ def test_a_player_that_does_not_search_is_analysed_once() -> None:
     controller.send("name")
     assert (controller.hear(), controller.hear()) == ("", "= Playfield")
     assert controller.ends()
+
+
+def test_a_map_goes_from_its_least_to_its_most(controller: Controller) -> None:
+    lines = heat(controller.session, {0: 0.4, 1: 0.45, 2: 0.5}, "winrate").split("\n")
+    assert lines[:3] == ["COLOR #ff4000 C9", "COLOR #fc9864 B9", "COLOR #faf0c8 A9"]
+    no_values = Controller("random").ask("playfield-values")
+    assert no_values == "? this player tells no winrate of single moves"
 
 
 def test_maps_for_gogui(controller: Controller) -> None:

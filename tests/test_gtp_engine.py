@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 
 from agents.analysis import Analysis, PlayerError, Progress
 from agents.gtp.protocol import parse_command
-from games.rules import State
+from agents.gtp.serve import serve
+from games import go
+from games.rules import Game, State
 from tests.gtp_controller import INFO, Controller, Thinker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,11 +184,31 @@ def test_all_legal(controller: Controller) -> None:
     assert controller.ask("all_legal b") == "="
 
 
+def test_each_size_of_board_may_have_a_player_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+
+    def make(spec: str, game: Game, seed: int) -> Thinker:
+        made.append(spec)
+        return Thinker([0])
+
+    read, write = os.pipe()
+    os.write(write, b"boardsize 9\ngenmove b\nquit\n")
+    monkeypatch.setattr("agents.gtp.serve.make_player", make)
+    with os.fdopen(read) as piped, os.fdopen(write, "w"):
+        monkeypatch.setattr("sys.stdin", piped)
+        serve(lambda game: f"for {game.name}", go.game(19), None, 0.05, 0)
+    assert made == ["for go-19x19", "for go-9x9"]
+    assert capsys.readouterr().out == "=\n\n= A9\n\n=\n\n"
+
+
 def test_showboard(controller: Controller) -> None:
     controller.tell("boardsize 5", "play b C3", "play w D3")
-    lines = controller.ask("showboard").splitlines()
-    assert lines[0].split()[1:6] == list("ABCDE") and "last move D3" in lines[0]
-    assert lines[3].split()[:7] == ["3", ".", ".", "X(O).", "3", "komi", "7.5"]
+    first, *lines = controller.ask("showboard").split("\n")
+    assert first.strip() == "="
+    assert lines[0].startswith("   A B C D E ") and "last move D3" in lines[0]
+    assert lines[3].startswith(" 3 . . X(O). 3 ") and lines[3].endswith(" komi 7.5")
 
 
 def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) -> None:
@@ -198,6 +221,12 @@ def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) 
     assert controller.ask("get_komi") == "= 5.5"
     controller.tell("undo", f"loadsgf {file} 2")
     assert controller.ask("move_history") == "= white E5"
+    named = tmp_path / "a game 2"
+    named.write_text(text)
+    for arguments, count in ((f"{named}", 3), (f"{named} 3", 2)):
+        controller.tell(f"loadsgf {arguments}")
+        assert controller.ask("move_history").count("\n") == count - 1
+    controller.tell(f"loadsgf {file} 2")
     file.write_text("(;GM[1]SZ[9];B[aa];W[aa])")
     assert controller.ask(f"loadsgf {file}") == "? cannot load file"
     file.write_text("(;GM[1]SZ[17];B[aa])")

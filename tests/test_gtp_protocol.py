@@ -31,6 +31,7 @@ def test_parse_command(line: str, expected: Command | None) -> None:
 def test_responses_hold_no_empty_line() -> None:
     assert response("3") == "=3\n\n"
     assert response("", "one\n\n\n two\r\n") == "= one\n two\n\n"
+    assert response("", "\none\n\n two") == "= \none\n two\n\n"
     assert response("4", "no\x00", is_success=False) == "?4 no\n\n"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from agents.analysis import Analysis
 from agents.gtp.arguments import Arguments, colour_to_play, vertex
-from agents.gtp.protocol import Task
+from agents.gtp.protocol import GtpError, Task
 from agents.gtp.session import Session, winrate_for
 from agents.gtp.setup import play_sequence, set_position, setup_player
 from games.go_status import expected_owners, score_name
@@ -56,9 +56,12 @@ def analyse(session: Session) -> Analysis:
 
 def heat(session: Session, shares: Mapping[int, float], what: str) -> str:
     """Return a map in GoGui's graphics language: colours for all moves, labels in per cent for the best."""
+    if not shares:
+        raise GtpError(f"this player tells no {what} of single moves")
     ranked = sorted((action for action in shares if action != session.pass_action), key=lambda a: -shares[a])
-    most = max((shares[action] for action in ranked), default=1.0)
-    lines = [f"COLOR {blend(shares[action] / most)} {vertex(session, action)}" for action in ranked]
+    most, least = max(shares[action] for action in ranked), min(shares[action] for action in ranked)
+    scale = (most - least) or 1.0
+    lines = [f"COLOR {blend((shares[action] - least) / scale)} {vertex(session, action)}" for action in ranked]
     labels = (f"{vertex(session, action)} {100 * shares[action]:.0f}" for action in ranked[:LABELS])
     lines.append(f"LABEL {' '.join(labels)}")
     if session.pass_action in shares:

@@ -61,9 +61,12 @@ def parse_command(line: str) -> Command | None:
 
 
 def response(id: str, text: str = "", is_success: bool = True) -> str:
-    """Return a whole response, the empty line at its end included; empty lines within the text are left out."""
+    """Return a whole response, the empty line at its end included.
+
+    The text may begin on a line of its own; empty lines within it are left out.
+    """
     lines = [line.rstrip() for line in _CONTROL.sub("", text.replace("\t", " ")).split("\n")]
-    body = "\n".join(line for line in lines if line)
+    body = "\n".join([*lines[:1], *(line for line in lines[1:] if line)])
     return f"{'=' if is_success else '?'}{id}{' ' if body else ''}{body}\n\n"
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agents.analysis import RESIGN, Analysis, PlayerError, Progress
-from agents.go_conduct import Ending, conduct, ending_of
+from agents.go_conduct import Ending, conduct, ending_of, status_of
 from agents.gtp.clock import Clock
 from agents.gtp.protocol import GtpError
 from agents.player import Player, SearchingPlayer
 from games import go
 from games.go_board import MAX_PLIES, NO_POINT, forget
-from games.go_status import Status, board_of, judge, settle
+from games.go_status import Status, board_of
 from games.rules import Game, GameError, State, States, apply, is_over
 from games.sgf import SgfGame
 
@@ -199,9 +199,7 @@ class Session:
 
     def status(self) -> Status:
         """Return which stones are dead, and the score without them."""
-        if ending_of(self.rules) is Ending.ALL_ALIVE:
-            return settle(self.state, frozenset())
-        return judge(self.state)
+        return status_of(self.state, self.rules)
 
     # --- thinking ---------------------------------------------------------------------------------------------------
 
@@ -250,7 +248,7 @@ class Session:
         started = time.monotonic()
         analysis = self.choose(colour, on_progress, cleanup, permits)
         self.clock.spend(colour, time.monotonic() - started)
-        if analysis.action == RESIGN or self._is_lost(colour, analysis):
+        if analysis.action == RESIGN or (self._is_lost(colour, analysis) and not cleanup):
             return replace(analysis, action=RESIGN)
         self.play(colour, analysis.action)
         return analysis

@@ -261,12 +261,13 @@ def last_move(session: Session, arguments: Arguments) -> str:
 
 
 def loadsgf(session: Session, arguments: Arguments) -> str:
-    """Load the main line of a record, up to before a move where one is given."""
-    if len(arguments) not in (1, 2):
+    """Load the main line of a record, up to before a move where one is given; the file's name may have blanks."""
+    if not arguments:
         raise UsageError("syntax error")
-    num_moves = parse_int(arguments[1], 1, 10**6) - 1 if len(arguments) == 2 else 10**6
+    has_number = len(arguments) > 1 and not Path(" ".join(arguments)).is_file()
+    num_moves = parse_int(arguments[-1], 1, 10**6) - 1 if has_number else 10**6
     try:
-        with Path(arguments[0]).open("rb") as file:
+        with Path(" ".join(arguments[:-1] if has_number else arguments)).open("rb") as file:
             session.load(read_game(file.read(MAX_BYTES + 1)), num_moves)
     except (OSError, ValueError):  # ValueError: of the record, of its moves, of a name with a null byte
         raise GtpError("cannot load file") from None

@@ -127,10 +127,12 @@ def find_models(spec: str) -> list[AtariModel]:
     return [read_model(path) for path in files]
 
 
-def make_player(
-    name: str, game: str, model: AtariModel | None, protocol: Protocol, num_threads: int | None = None
-) -> AtariPlayer:
-    """Return who plays a game under a protocol as it is scored; a model keeps the actions that it learnt with."""
+def make_player(name: str, game: str, model: AtariModel | None, protocol: Protocol) -> AtariPlayer:
+    """Return who plays a game under a protocol as it is scored; a model keeps the actions that it learnt with.
+
+    With a model torch computes in one thread from here on: a second has next to nothing to do for a single stack, and
+    waits a hundred times as long where another process has its processor.
+    """
     scored = for_evaluation(protocol)
     if model is None:
         return AtariPlayer(name, game, scored, None)
@@ -140,8 +142,7 @@ def make_player(
 
     from nets.models import QNetwork, load_model
 
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
+    torch.set_num_threads(1)
     network, _ = load_model(model.path)
     assert isinstance(network, QNetwork), "its header says so"
     needed = (protocol.num_stack, 84, 84)

@@ -220,6 +220,16 @@ def test_a_game_is_played_and_its_result_told(run: Run, model: Path) -> None:
     assert "over after" in run("--game", "breakout", "--bot", "random")[1]
 
 
+def test_a_network_plays_in_one_thread(run: Run, model: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert run("--bot", model, "--steps", 1)[0] == 0
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_pictures_show_what_the_network_looks_at(run: Run, model: Path, tmp_path: Path) -> None:
     one, all_ways = tmp_path / "one.png", tmp_path / "all.png"
     assert run("--bot", model, "--steps", 3, "--explain", "gradcam", "--picture", one)[0] == 0

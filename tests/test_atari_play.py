@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 import play
 from agents import pixels
-from agents.atari_play import LeaveError, action_of, obey
+from agents.atari_play import LeaveError, Session, Setting, action_of, choose_player, obey
 from agents.atari_view import Moment, TerminalView, bars, draw, picture_size, shrink
 from agents.keyboard import HOLD_SECONDS, Keyboard
 from games.atari import FULL_ACTION_SET, VERSION
@@ -240,6 +241,33 @@ def test_pictures_show_what_the_network_looks_at(run: Run, model: Path, tmp_path
     np.testing.assert_array_equal(four[630:, :1072], read_png(one.read_bytes()))
 
 
+def test_screen_and_values_are_of_the_same_moment(model: Path) -> None:
+    watched = Setting(None, str(model), False, None, 0.0, 0, 0.0, 6, None, None, None)
+    session = Session(*choose_player(watched), watched)
+    moments: list[Moment] = []
+    thoughts: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+
+    def show(moment: Moment) -> None:
+        moments.append(moment)
+        thoughts.append((session.game.screen(), session.game.stack.copy()))
+
+    session.run(show)
+    assert [moment.frames for moment in moments] == list(range(moments[0].frames, moments[0].frames + 25))
+    for moment, (screen, stack) in list(zip(moments, thoughts, strict=True))[::4]:
+        np.testing.assert_array_equal(moment.screen, screen)
+        np.testing.assert_array_equal(moment.frame, stack[-1])
+        np.testing.assert_array_equal(moment.values, session.player.q_values(stack[None])[0])
+
+
+def test_a_persons_steps_are_as_long_as_a_networks() -> None:
+    alone = Setting("pong", None, True, None, None, 0, 0.0, 5, None, None, None)
+    session = Session(*choose_player(alone), alone)
+    moments: list[Moment] = []
+    session.run(moments.append)
+    assert len(moments) == 21
+    assert f"after 5 steps, {moments[-1].frames} frames" in session.result()
+
+
 def test_a_video_has_every_frame(run: Run, model: Path, tmp_path: Path) -> None:
     ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="videos need the extra [video]")
     path = tmp_path / "game.mp4"
@@ -249,7 +277,7 @@ def test_a_video_has_every_frame(run: Run, model: Path, tmp_path: Path) -> None:
     assert about["size"] == (1072, 630)
     assert about["fps"] == 60
     frames = [np.frombuffer(frame, np.uint8).reshape(630, 1072, 3) for frame in reader]
-    assert len(frames) == 40
+    assert len(frames) == 41, "the screen at the start, and 4 a step"
     wall = frames[0][100:500, 5:35].astype(float)
     assert np.abs(wall - 142).max() < 12, "breakout's grey wall"
 

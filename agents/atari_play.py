@@ -18,7 +18,15 @@ from agents.atari_player import EPSILONS, RANDOM, AtariModel, AtariPlayer, check
 from agents.atari_scores import SCORES_2015
 from agents.atari_view import Moment
 from agents.model_files import find_model
-from games.atari import FRAMES_PER_SECOND, AtariError, AtariGame, find_game, find_protocol
+from games.atari import (
+    FRAMES_PER_SECOND,
+    FULL_ACTION_SET,
+    AtariError,
+    AtariGame,
+    action_names,
+    find_game,
+    find_protocol,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +46,7 @@ MOVES = {
     "right": "RIGHT",
     "d": "RIGHT",
 }
+TURNED = {"UP": "RIGHT", "DOWN": "LEFT"}  # the paddle that moves Pong's player up turns right
 
 Show = Callable[[Moment], None]  # is given every frame of the emulator
 
@@ -268,7 +277,8 @@ def watch(session: Session, setting: Setting, console: Console) -> None:
     note = KEYS if setting.human else "P pauses, Q leaves"
     with Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
         if setting.human:
-            session.choose = lambda values: action_of(keyboard.held(), session.player.action_names)
+            known = action_names(session.player.game, find_protocol("nature"))
+            session.choose = lambda values: action_of(keyboard.held(), known)
         clock = Clock(setting.speed)
 
         def show(moment: Moment) -> None:
@@ -299,13 +309,18 @@ def obey(keyboard: object, clock: Clock) -> None:
         clock.restart()
 
 
-def action_of(held: set[str], action_names: tuple[str, ...]) -> int:
-    """Return the joystick's action for the keys that are down; opposite directions cancel each other."""
+def action_of(held: set[str], known: tuple[str, ...]) -> int:
+    """Return the joystick's action, of all 18, for the keys that are down; opposite directions cancel each other.
+
+    `known` are the game's own: where they know right and left but neither up nor down, as in Pong, both mean the same.
+    """
     moves = {MOVES[key] for key in held if key in MOVES}
+    if not any(name.startswith(("UP", "DOWN")) for name in known):
+        moves = {TURNED.get(move, move) for move in moves}
     vertical = next(iter(moves & {"UP", "DOWN"})) if len(moves & {"UP", "DOWN"}) == 1 else ""
     horizontal = next(iter(moves & {"LEFT", "RIGHT"})) if len(moves & {"LEFT", "RIGHT"}) == 1 else ""
     name = vertical + horizontal + ("FIRE" if "space" in held else "")
-    return action_names.index(name or "NOOP")
+    return FULL_ACTION_SET.index(name or "NOOP")
 
 
 class Clock:

@@ -23,7 +23,7 @@ from agents import pixels
 from agents.atari_play import LeaveError, Session, Setting, action_of, choose_player, obey
 from agents.atari_view import Moment, TerminalView, bars, draw, picture_size, shrink
 from agents.keyboard import HOLD_SECONDS, Keyboard
-from games.atari import FULL_ACTION_SET, VERSION
+from games.atari import FULL_ACTION_SET, PROTOCOLS, VERSION, action_names
 from nets.models import save_model
 from nets.presets import preset
 
@@ -181,6 +181,29 @@ def test_a_terminal_that_tells_of_releases_is_believed() -> None:
 )
 def test_keys_move_the_joystick(held: set[str], action: str) -> None:
     assert FULL_ACTION_SET[action_of(held, FULL_ACTION_SET)] == action
+
+
+def test_up_and_down_move_where_a_game_knows_right_and_left_alone() -> None:
+    known = action_names("pong", PROTOCOLS["nature"])
+    for held, action in (({"up"}, "RIGHT"), ({"s", "space"}, "LEFTFIRE"), ({"up", "left"}, "NOOP"), ({"d"}, "RIGHT")):
+        assert FULL_ACTION_SET[action_of(held, known)] == action
+    for game in ("freeway", "skiing"):
+        known = action_names(game, PROTOCOLS["nature"])
+        assert FULL_ACTION_SET[action_of({"up"}, known)] == ("UP" if game == "freeway" else "RIGHT")
+
+
+def test_up_is_up_in_pong() -> None:
+    """The paddle, the only thing of its green, above where `down` takes it."""
+    rows = []
+    for key in ("up", "down"):
+        alone = Setting("pong", None, True, None, None, 0, 0.0, 25, None, None, None)
+        session = Session(*choose_player(alone), alone)
+        known = action_names("pong", PROTOCOLS["nature"])
+        session.choose = lambda values, held={key}, known=known: action_of(held, known)
+        session.run(lambda moment: None)
+        green = (session.game.screen()[34:194, 136:148] == (92, 186, 92)).all(2)
+        rows.append(np.flatnonzero(green.any(1)).mean())
+    assert rows[0] < rows[1] - 40
 
 
 def test_q_leaves_and_p_pauses_until_it_is_pressed_again() -> None:

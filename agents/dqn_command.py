@@ -95,6 +95,8 @@ def train(options: Options, console: Console) -> None:
     from games.atari_vector import AtariEnvs
 
     check(options.config)
+    if options.processes < 0:
+        raise DqnConfigError(f"--processes {options.processes}: at least 1, or 0 for one a processor")
     config = dataclasses.replace(options.config, game=find_game(options.config.game))
     options = dataclasses.replace(options, config=config)
     directory = run_directory(options, f"dqn-{config.game}-{options.preset}")

@@ -195,6 +195,8 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "dqn-2015", "--priority-exponent", "1"], "--priority-exponent 1.0: only with --prioritised"),
         (["--preset", "quick", "--target-score", "5"], "--target-score 5.0: only with --evaluation-period STEPS"),
         (["--preset", "quick", "--patience", "2"], "--patience 2: only with --evaluation-period STEPS"),
+        (["--noisy", "--epsilon", "0.5"], "--epsilon 0.5: only with --no-noisy"),
+        (["--preset", "rainbow", "--epsilon-steps", "7"], "--epsilon-steps 7: only with --no-noisy"),
         (["--processes", "-1"], "--processes -1: at least 1, or 0"),
         (["--game", "pongg"], "no Atari game 'pongg'"),
         (["--random-shift", "50"], "--random-shift 50: at most 41"),

@@ -164,7 +164,7 @@ def shipped_model(game: str) -> AtariModel | None:
 
 def one_model(spec: str, game: str | None) -> AtariModel:
     """Return the model that a word names, or the one of a game in a folder of several."""
-    models = find_models(spec)
+    models = find_models(spec, lambda line: print(f"play.py: {line}", file=sys.stderr))
     fitting = [model for model in models if game in (None, model.game)]
     if len(fitting) == 1:
         return fitting[0]

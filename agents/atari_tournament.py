@@ -142,7 +142,11 @@ def prepare(options: Options) -> Plan:
             raise AtariError(f"--{name} {value} is less than {least}")
     if options.workers is not None and options.workers < 1:
         raise AtariError(f"--workers {options.workers} is less than 1")
-    found = [None if spec == RANDOM else find_models(spec) for spec in options.players]
+
+    def notice(line: str) -> None:
+        print(f"tournament.py: {line}", file=sys.stderr)
+
+    found = [None if spec == RANDOM else find_models(spec, notice) for spec in options.players]
     trained = [model for models in found if models for model in models]
     games = chosen_games(options.games, trained)
     protocols = sorted({model.protocol for model in trained}) or ["nature"]

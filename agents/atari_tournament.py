@@ -336,7 +336,7 @@ def score_table(document: dict[str, Any]) -> Table:
             (
                 row["mean"],
                 short(row["player"]),
-                f"{points(row['low'])} to {points(row['high'])}",
+                interval(row),
                 row["human_normalised"],
             )
             for row in document["scores"]
@@ -368,6 +368,11 @@ def aggregate_table(document: dict[str, Any]) -> Table:
             table.add_row("  " + title, value, f"{low} to {high}")
         table.add_section()
     return table
+
+
+def interval(row: dict[str, Any]) -> str:
+    """Return a row's interval as text, "" where there is none: one game tells no spread."""
+    return "" if row["std"] is None else f"{points(row['low'])} to {points(row['high'])}"
 
 
 def points(score: float) -> str:

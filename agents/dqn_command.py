@@ -132,6 +132,7 @@ def train(options: Options, console: Console) -> None:
         report(directory, config, device, console)
         watch = ["python", "play.py", "atari", "--game", config.game, "--bot", str(directory)]
         notice(f"watch it:    {shlex.join(watch)}")
+        notice(f"compare it:  {shlex.join(['python', 'tournament.py', 'atari', str(directory)])}")
         if config.regularisers.patience is None:  # which is part of what is learnt, and would end it again
             notice(f"train on:    {resume_command(options, directory, steps=config.steps * 2, target_score=None)}")
 

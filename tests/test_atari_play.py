@@ -113,6 +113,8 @@ def test_a_picture_shows_the_game_and_the_bars() -> None:
     assert (plain[:, 800:] != thinking[:, 800:]).any()
     european = replace(MOMENT, screen=np.zeros((215, 160, 3), np.uint8))
     assert draw(european).shape == (646, 1072, 3), "videos need even numbers"
+    tall = replace(MOMENT, screen=np.zeros((250, 160, 3), np.uint8))
+    assert draw(tall).shape == (750, 6 * 160 + 272, 3), "250 lines fill a television, too"
 
 
 def test_the_terminal_shows_two_pixels_a_character() -> None:

@@ -161,7 +161,9 @@ def test_the_table_puts_players_beside_the_published_scores(save: Save, capsys: 
     assert status == 0
     assert "epsilon 1, 2 games each" in out
     assert re.search(r"2015: DQN +401\.2 +std 26\.9 +1327\.2%", out)
-    assert re.search(r"/breakout +\d+\.\d", out)
+    assert re.search(r"/breakout +\d+\.\d +\d+\.\d to \d+\.\d", out)
+    _, out, _ = run([save("breakout", 4), "--episodes", 1, "--workers", 1], capsys)
+    assert re.search(r"/breakout +\d+\.\d +-?\d+\.\d%", out), "one game has no interval"
 
 
 def test_without_players_the_published_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,8 +43,7 @@ class Options:
     (Mnih et al. 2015), dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al.
     2018). A preset sets the options below it; what is given beside it wins. Steps are the agent's, 4 frames each.
 
-    Examples:
-
+    examples:
       train.py dqn --game pong --preset fast
       train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout
       train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout --resume

@@ -41,7 +41,9 @@ class Options:
 
     Presets: fast (parallel games, no replay: the soonest to a good score on two cores), quick (two minutes), dqn-2015
     (Mnih et al. 2015), dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al.
-    2018). A preset sets the options below it; what is given beside it wins. Steps are the agent's, 4 frames each.
+    2018). In the last three games are played by weights one update older, and convolutions are in bfloat16 where the
+    processor or the GPU has it: --no-overlap --precision float32 is as published. A preset sets the options below it;
+    what is given beside it wins. Steps are the agent's, 4 frames each.
 
     examples:
       train.py dqn --game pong --preset fast

@@ -86,7 +86,7 @@ def _play_task(task: Task) -> list[GameResult]:
 
 @functools.lru_cache(1)
 def _player(model: AtariModel | None, game: str, protocol: Protocol) -> AtariPlayer:
-    return make_player("", game, model, protocol, num_threads=1)  # the processes use the processors
+    return make_player("", game, model, protocol)
 
 
 def _end_at_interrupt() -> None:

@@ -18,7 +18,15 @@ from agents.atari_player import EPSILONS, RANDOM, AtariModel, AtariPlayer, check
 from agents.atari_scores import SCORES_2015
 from agents.atari_view import Moment
 from agents.model_files import find_model
-from games.atari import FRAMES_PER_SECOND, AtariError, AtariGame, find_game, find_protocol
+from games.atari import (
+    FRAMES_PER_SECOND,
+    FULL_ACTION_SET,
+    AtariError,
+    AtariGame,
+    action_names,
+    find_game,
+    find_protocol,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +46,7 @@ MOVES = {
     "right": "RIGHT",
     "d": "RIGHT",
 }
+TURNED = {"UP": "RIGHT", "DOWN": "LEFT"}  # the paddle that moves Pong's player up turns right
 
 Show = Callable[[Moment], None]  # is given every frame of the emulator
 
@@ -155,7 +164,7 @@ def shipped_model(game: str) -> AtariModel | None:
 
 def one_model(spec: str, game: str | None) -> AtariModel:
     """Return the model that a word names, or the one of a game in a folder of several."""
-    models = find_models(spec)
+    models = find_models(spec, lambda line: print(f"play.py: {line}", file=sys.stderr))
     fitting = [model for model in models if game in (None, model.game)]
     if len(fitting) == 1:
         return fitting[0]
@@ -173,37 +182,59 @@ class Session:
         self.player = player
         self.epsilon = epsilon
         self.method = setting.explain
-        per_step = find_protocol("nature").frame_skip // player.protocol.frame_skip  # a person's are single frames
-        self.num_steps = None if setting.steps is None else setting.steps * per_step
+        # A person acts at every frame, but --steps and what is told count steps as they are long for networks.
+        self._acts_per_step = find_protocol("nature").frame_skip // player.protocol.frame_skip
+        self.num_acts = None if setting.steps is None else setting.steps * self._acts_per_step
         self.game = AtariGame(player.game, player.protocol)
         self.choose: Callable[[NDArray[np.float32]], int] = self._choose_by_value
         self.has_ended = self.was_cut_off = False
-        self._seen = self.game.stack  # by the network, before the last step
+        self._seen = self.game.stack  # when the player last thought
         self._generator = np.random.default_rng((setting.seed, 0))
         self.game.power_on(int(self._generator.integers(2**31)))  # the first game of a tournament with this seed
 
     def run(self, show: Show) -> None:
-        """Play until the game ends or the steps are up."""
-        game, player = self.game, self.player
-        while not self.has_ended and (self.num_steps is None or game.steps < self.num_steps):
-            self._seen = game.stack.copy()
-            values = player.q_values(self._seen[None])
-            action = self.choose(values)
-            heat = None if self.method is None else self.heat(self.method)
-            frame, known = self._seen[-1], values[0] if player.model is not None else None
-            score = game.score
-
-            def show_frame(points: int) -> None:
-                shown = (game.screen(), frame, player.action_names, action, known)  # noqa: B023  # within this step
-                place = (score + points, game.emulator.lives(), game.frames)  # noqa: B023
-                show(Moment(player.game, player.name, *shown, *place, heat, self.method or ""))  # noqa: B023
-
-            outcome = game.step(action, show_frame)
+        """Play until the game ends or the steps are up; every frame is shown with what was thought at it or last."""
+        while not self.has_ended and (self.num_acts is None or self.game.steps < self.num_acts):
+            thought = self.think()
+            show(thought)
+            outcome = self.game.step(thought.action, self._shower(show, thought))
             self.has_ended = outcome.game_over or outcome.truncated
             self.was_cut_off = outcome.truncated
+        show(self.think())
+
+    def think(self) -> Moment:
+        """Choose an action for the present screen, and return the two with what the choice hangs on."""
+        game, player = self.game, self.player
+        self._seen = game.stack.copy()
+        values = player.q_values(self._seen[None])
+        return Moment(
+            player.game,
+            player.name,
+            game.screen(),
+            self._seen[-1],
+            player.action_names,
+            self.choose(values),
+            values[0] if player.model is not None else None,
+            game.score,
+            game.emulator.lives(),
+            game.frames,
+            None if self.method is None else self.heat(self.method),
+            self.method or "",
+        )
+
+    def _shower(self, show: Show, thought: Moment) -> Callable[[int], None]:
+        """Return what shows the frames of a step but the last, at which the player thinks again."""
+        game, end = self.game, self.game.frames + self.player.protocol.frame_skip
+
+        def show_frame(points: int) -> None:
+            if game.frames < end and not game.emulator.game_over():
+                score, lives = thought.score + points, game.emulator.lives()
+                show(replace(thought, screen=game.screen(), score=score, lives=lives, frames=game.frames))
+
+        return show_frame
 
     def heat(self, method: Method) -> NDArray[np.float32]:
-        """Return what the network looked at before its last step, [84, 84] in [0, 1]."""
+        """Return what the network looked at when it last thought, [84, 84] in [0, 1]."""
         import torch
 
         from nets.explain import saliency
@@ -229,7 +260,7 @@ class Session:
         how = "cut off" if self.was_cut_off else "over" if self.has_ended else "not over"
         return (
             f"{player.name} in {player.game} ({player.protocol.name}): {game.score:,} points{share}; "
-            f"{how} after {game.steps:,} steps, {game.frames:,} frames"
+            f"{how} after {game.steps // self._acts_per_step:,} steps, {game.frames:,} frames"
         )
 
 
@@ -246,7 +277,8 @@ def watch(session: Session, setting: Setting, console: Console) -> None:
     note = KEYS if setting.human else "P pauses, Q leaves"
     with Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
         if setting.human:
-            session.choose = lambda values: action_of(keyboard.held(), session.player.action_names)
+            known = action_names(session.player.game, find_protocol("nature"))
+            session.choose = lambda values: action_of(keyboard.held(), known)
         clock = Clock(setting.speed)
 
         def show(moment: Moment) -> None:
@@ -277,13 +309,18 @@ def obey(keyboard: object, clock: Clock) -> None:
         clock.restart()
 
 
-def action_of(held: set[str], action_names: tuple[str, ...]) -> int:
-    """Return the joystick's action for the keys that are down; opposite directions cancel each other."""
+def action_of(held: set[str], known: tuple[str, ...]) -> int:
+    """Return the joystick's action, of all 18, for the keys that are down; opposite directions cancel each other.
+
+    `known` are the game's own: where they know right and left but neither up nor down, as in Pong, both mean the same.
+    """
     moves = {MOVES[key] for key in held if key in MOVES}
+    if not any(name.startswith(("UP", "DOWN")) for name in known):
+        moves = {TURNED.get(move, move) for move in moves}
     vertical = next(iter(moves & {"UP", "DOWN"})) if len(moves & {"UP", "DOWN"}) == 1 else ""
     horizontal = next(iter(moves & {"LEFT", "RIGHT"})) if len(moves & {"LEFT", "RIGHT"}) == 1 else ""
     name = vertical + horizontal + ("FIRE" if "space" in held else "")
-    return action_names.index(name or "NOOP")
+    return FULL_ACTION_SET.index(name or "NOOP")
 
 
 class Clock:
@@ -362,7 +399,7 @@ def progress(session: Session, console: Console) -> Iterator[Callable[[], None]]
     columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     game, frame_skip = session.game, session.player.protocol.frame_skip
     limit = session.player.protocol.max_episode_frames
-    total = limit if session.num_steps is None else min(limit, game.frames + session.num_steps * frame_skip)
+    total = limit if session.num_acts is None else min(limit, game.frames + session.num_acts * frame_skip)
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda: bar.update(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,10 @@ EPSILONS = {"nature": 0.05, "machado2018": 0.01}
 
 Frames = NDArray[np.uint8]
 Values = NDArray[np.float32]
+
+
+class OtherModelError(AtariError):
+    """A model file that holds no network for Atari games."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,17 @@ def _action_names(game: str, full_action_set: bool) -> tuple[str, ...]:
 
 
 def read_model(path: Path) -> AtariModel:
-    """Return what a model file says of itself; AtariError or ModelFileError where it plays no Atari game."""
+    """Return what a model file says of itself; AtariError, or ModelFileError where it is damaged.
+
+    OtherModelError where it is a network for something else.
+    """
     from nets.model_file import read_header
 
     header = read_header(path)
     architecture, training = header.get("architecture"), header.get("training")
     is_atari = isinstance(architecture, dict) and architecture.get("kind") == "q_network"
     if not is_atari or not isinstance(training, dict):
-        raise AtariError(f"{path} holds no network for Atari games; its header says {header.get('game')}")
+        raise OtherModelError(f"{path} holds no network for Atari games; its header says {header.get('game')}")
     if header.get("rules_version") != VERSION:
         raise AtariError(f"{path} was made for version {header.get('rules_version')} of the frames, this is {VERSION}")
     game = find_game(str(header.get("game")))
@@ -112,10 +119,11 @@ def read_model(path: Path) -> AtariModel:
     return AtariModel(path, game, protocol, full_action_set=num_actions == len(FULL_ACTION_SET))
 
 
-def find_models(spec: str) -> list[AtariModel]:
+def find_models(spec: str, notice: Callable[[str], None]) -> list[AtariModel]:
     """Return the models that a word on the command line names: a file, its folder, or a folder of folders.
 
-    AtariError where there is none, ModelFileError where one is damaged.
+    `notice` is told in a line which models for other games a folder holds. AtariError where no others are left,
+    ModelFileError where one is damaged.
     """
     file = find_model(spec)
     if file is not None:
@@ -124,13 +132,25 @@ def find_models(spec: str) -> list[AtariModel]:
     files = [*sorted(Path(spec).glob("*.safetensors")), *(found for found in folders if found is not None)]
     if not files:
         raise AtariError(f"player {spec!r}: neither {RANDOM} nor a model file, its folder or a folder of such folders")
-    return [read_model(path) for path in files]
+    models, others = [], []
+    for path in files:
+        try:
+            models.append(read_model(path))
+        except OtherModelError:
+            others.append(path if path.parent == Path(spec) else path.parent)
+    if not models:
+        raise AtariError(f"player {spec!r}: of its {len(others)} models none plays an Atari game")
+    if others:
+        notice(f"{spec}: left out, since they play no Atari game: {', '.join(path.name for path in others)}")
+    return models
 
 
-def make_player(
-    name: str, game: str, model: AtariModel | None, protocol: Protocol, num_threads: int | None = None
-) -> AtariPlayer:
-    """Return who plays a game under a protocol as it is scored; a model keeps the actions that it learnt with."""
+def make_player(name: str, game: str, model: AtariModel | None, protocol: Protocol) -> AtariPlayer:
+    """Return who plays a game under a protocol as it is scored; a model keeps the actions that it learnt with.
+
+    With a model torch computes in one thread from here on: a second has next to nothing to do for a single stack, and
+    waits a hundred times as long where another process has its processor.
+    """
     scored = for_evaluation(protocol)
     if model is None:
         return AtariPlayer(name, game, scored, None)
@@ -140,8 +160,7 @@ def make_player(
 
     from nets.models import QNetwork, load_model
 
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
+    torch.set_num_threads(1)
     network, _ = load_model(model.path)
     assert isinstance(network, QNetwork), "its header says so"
     needed = (protocol.num_stack, 84, 84)

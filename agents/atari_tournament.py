@@ -142,7 +142,11 @@ def prepare(options: Options) -> Plan:
             raise AtariError(f"--{name} {value} is less than {least}")
     if options.workers is not None and options.workers < 1:
         raise AtariError(f"--workers {options.workers} is less than 1")
-    found = [None if spec == RANDOM else find_models(spec) for spec in options.players]
+
+    def notice(line: str) -> None:
+        print(f"tournament.py: {line}", file=sys.stderr)
+
+    found = [None if spec == RANDOM else find_models(spec, notice) for spec in options.players]
     trained = [model for models in found if models for model in models]
     games = chosen_games(options.games, trained)
     protocols = sorted({model.protocol for model in trained}) or ["nature"]
@@ -332,7 +336,7 @@ def score_table(document: dict[str, Any]) -> Table:
             (
                 row["mean"],
                 short(row["player"]),
-                f"{points(row['low'])} to {points(row['high'])}",
+                interval(row),
                 row["human_normalised"],
             )
             for row in document["scores"]
@@ -364,6 +368,11 @@ def aggregate_table(document: dict[str, Any]) -> Table:
             table.add_row("  " + title, value, f"{low} to {high}")
         table.add_section()
     return table
+
+
+def interval(row: dict[str, Any]) -> str:
+    """Return a row's interval as text, "" where there is none: one game tells no spread."""
+    return "" if row["std"] is None else f"{points(row['low'])} to {points(row['high'])}"
 
 
 def points(score: float) -> str:

@@ -16,7 +16,8 @@ from rich.style import Style
 from agents.pixels import Colour, Picture, draw_box, draw_text, enlarge, stretch, text_width, warm
 from games.atari import FRAMES_PER_SECOND
 
-PIXEL_HEIGHT, PIXEL_WIDTH = 3, 5  # of an Atari pixel in a picture; on a television it is 12/7 as wide as high
+PIXEL_HEIGHT = 3  # of an Atari pixel in a picture
+TELEVISION = 4 / 3  # width of a screen by its height, however many lines it has
 PANEL_WIDTH = 272  # pixels, beside the game
 FRAME_SCALE = 3  # of the network's frame in the panel
 BACKGROUND: Colour = (18, 18, 24)
@@ -73,7 +74,7 @@ def draw(moment: Moment) -> Picture:
     screen = moment.screen
     if moment.heat is not None:
         screen = warm(screen, stretch(moment.heat, *screen.shape[:2]))
-    large = enlarge(screen, PIXEL_HEIGHT, PIXEL_WIDTH)
+    large = enlarge(screen, PIXEL_HEIGHT, round(TELEVISION * PIXEL_HEIGHT * screen.shape[0] / screen.shape[1]))
     height, width = large.shape[:2]
     picture = np.empty((height + height % 2, width + PANEL_WIDTH, 3), np.uint8)
     picture[:] = BACKGROUND
@@ -178,10 +179,10 @@ class TerminalView:
 def picture_size(screen: Picture, columns: int, lines: int) -> tuple[int, int]:
     """Return height (even) and width, in half blocks, that keep the shape of a 4:3 television in so much room."""
     height = max(min(2 * lines, screen.shape[0]) // 2 * 2, 2)
-    width = round(height * 4 / 3)
+    width = round(height * TELEVISION)
     if width > min(columns, screen.shape[1]):
         width = max(min(columns, screen.shape[1]), 2)
-        height = max(round(width * 3 / 4) // 2 * 2, 2)
+        height = max(round(width / TELEVISION) // 2 * 2, 2)
     return height, width
 
 

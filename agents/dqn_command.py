@@ -41,10 +41,11 @@ class Options:
 
     Presets: fast (parallel games, no replay: the soonest to a good score on two cores), quick (two minutes), dqn-2015
     (Mnih et al. 2015), dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al.
-    2018). A preset sets the options below it; what is given beside it wins. Steps are the agent's, 4 frames each.
+    2018). In the last three games are played by weights one update older, and convolutions are in bfloat16 where the
+    processor or the GPU has it: --no-overlap --precision float32 is as published. A preset sets the options below it;
+    what is given beside it wins. Steps are the agent's, 4 frames each.
 
-    Examples:
-
+    examples:
       train.py dqn --game pong --preset fast
       train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout
       train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout --resume
@@ -95,6 +96,8 @@ def train(options: Options, console: Console) -> None:
     from games.atari_vector import AtariEnvs
 
     check(options.config)
+    if options.processes < 0:
+        raise DqnConfigError(f"--processes {options.processes}: at least 1, or 0 for one a processor")
     config = dataclasses.replace(options.config, game=find_game(options.config.game))
     options = dataclasses.replace(options, config=config)
     directory = run_directory(options, f"dqn-{config.game}-{options.preset}")
@@ -130,6 +133,7 @@ def train(options: Options, console: Console) -> None:
         report(directory, config, device, console)
         watch = ["python", "play.py", "atari", "--game", config.game, "--bot", str(directory)]
         notice(f"watch it:    {shlex.join(watch)}")
+        notice(f"compare it:  {shlex.join(['python', 'tournament.py', 'atari', str(directory)])}")
         if config.regularisers.patience is None:  # which is part of what is learnt, and would end it again
             notice(f"train on:    {resume_command(options, directory, steps=config.steps * 2, target_score=None)}")
 

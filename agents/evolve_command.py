@@ -67,8 +67,7 @@ class Options:
     Presets: quick (two minutes on two cores), modern (the strongest by the clock), paper (Chellapilla & Fogel's method,
     840 generations). A preset sets the options below it; what is given beside it wins.
 
-    Examples:
-
+    examples:
       train.py evolve --preset quick
       train.py evolve --preset paper --seed 1 --out runs/paper-1
       train.py evolve --preset paper --seed 1 --out runs/paper-1 --resume

@@ -27,8 +27,7 @@ class Options:
     GPU, or days), checkers; and the published networks clark-storkey, maddison12, alphago13. A preset sets the options
     below it; what is given beside it wins.
 
-    Examples:
-
+    examples:
       train.py imitate --data data/go
       train.py imitate --data data/go/kgs-*.tar.xz --preset small --minutes 90 --out runs/go
       train.py imitate --data data/go --preset small --minutes 90 --out runs/go --resume

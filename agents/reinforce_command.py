@@ -21,8 +21,7 @@ class ReinforceOptions:
     The first stage is `train.py imitate`, the third `train.py value`; players put them together:
     mcts:model=POLICY,value=VALUE,lambda=0.25.
 
-    Examples:
-
+    examples:
       train.py reinforce --init models/go-9x9 --preset quick
       train.py reinforce --init runs/imitate-quick --game go-9x9 --preset laptop --out runs/improved
       train.py reinforce --init runs/imitate-quick --game go-9x9 --preset laptop --out runs/improved --resume

@@ -363,7 +363,7 @@ def _events_writer() -> Callable[[Path, int], Events]:
     try:
         import tensorboard  # noqa: F401
     except ImportError:
-        raise RunError("TensorBoard is not installed: pip install 'playfield[tensorboard]'") from None
+        raise RunError("TensorBoard is not installed: pip install -e '.[tensorboard]'") from None
     return Events
 
 

@@ -18,8 +18,7 @@ LEAST_ZERO = ("seed", "learning_rate", "weight_decay")  # options that may be 0
 class ValueOptions:
     """Train a network that judges Go positions on one position each of many games of a policy (AlphaGo's third stage).
 
-    Examples:
-
+    examples:
       train.py value --imitating models/go-9x9 --improved runs/reinforce-quick --preset quick
       train.py value --imitating models/go-9x9 --improved runs/improved --preset laptop --out runs/value --resume
     """

@@ -24,7 +24,7 @@ def video_writer(path: Path, frames_per_second: int) -> Iterator[Callable[[Pictu
     try:
         import imageio_ffmpeg
     except ImportError:
-        raise AtariError("--video needs imageio-ffmpeg: pip install 'playfield[video]'") from None
+        raise AtariError("--video needs imageio-ffmpeg: pip install -e '.[video]'") from None
     writer: Any = None
 
     def write(picture: Picture) -> None:

@@ -573,7 +573,7 @@ def check_picture(file: Path) -> None:
     from benchmarks.timing import BenchError
 
     if importlib.util.find_spec("matplotlib") is None:
-        raise BenchError("--png needs matplotlib: pip install 'playfield[plots]'")
+        raise BenchError("--png needs matplotlib: pip install -e '.[plots]'")
     if not file.absolute().parent.is_dir():
         raise BenchError(f"--png {file}: there is no folder {file.parent}")
 

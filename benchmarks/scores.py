@@ -30,6 +30,8 @@ Points = list[dict[str, float]]  # step, seconds, score
 
 def measure(runs: list[Path], peer_seconds: float) -> Document:
     """Return the curves of runs of one game; with `peer_seconds` above 0 the peer then trains for so long, too."""
+    if not runs:
+        raise BenchError("name at least one directory of a run of train.py dqn")
     if peer_seconds < 0:
         raise BenchError(f"--peer-seconds {peer_seconds:g} is below 0")
     curves = [curve(run) for run in runs]

@@ -13,10 +13,10 @@ import contextlib
 import multiprocessing
 import signal
 import traceback
-import weakref
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import RawArray
+from multiprocessing.util import Finalize
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,7 +131,8 @@ class AtariEnvs:
             self._games = _Games(self.game, self.protocol, self._slots)
         else:
             self._start_processes(num_processes, memory)
-        self._finalizer = weakref.finalize(self, _stop, self._workers)
+        # At the program's end this comes before multiprocessing, which would wait for ever for what ignores SIGTERM.
+        self._finalizer = Finalize(self, _stop, (self._workers,), exitpriority=0)
 
     def _start_processes(self, num_processes: int, memory: Any) -> None:
         compile_kernels()
@@ -259,7 +260,8 @@ class AtariEnvs:
 
 def _work(connection: Connection, memory: Any, start: int, stop: int, game: str, protocol: Protocol) -> None:
     """Be a process of games: do what it is told until it is told to stop, or the other end is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the learner, which then saves and stops us
+    for number in (signal.SIGINT, signal.SIGTERM):  # for the learner, which then saves and stops us
+        signal.signal(number, signal.SIG_IGN)
     games = _Games(game, protocol, np.frombuffer(memory, _slot_dtype(protocol))[start:stop])
     with contextlib.suppress(EOFError, BrokenPipeError):
         while (order := connection.recv_bytes()) != STOP:

@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own name for it
 from torch import Tensor, nn
 
+from nets.blocks import Conv, MaxPool
 from nets.cnn import Trunk, output_shapes
 from nets.models import PolicyValueNet, QNetwork
+from nets.pooling import same_padding
 
 Method = Literal["gradients", "integrated", "gradcam", "perturbation"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -60,7 +62,8 @@ def saliency(method: Method, model: QNetwork, frames: Tensor) -> Tensor:
         case "integrated":
             picture = integrated_gradients(target, inputs).sum(1).abs()
         case "gradcam":
-            picture = grad_cam(target, inputs, last_map(model.trunk))
+            layer = last_map(model.trunk)
+            picture = grad_cam(target, inputs, layer, signed=False, centres=cell_centres(model.trunk, layer))
         case "perturbation":
             picture = perturbation(model.q_values, inputs)
     return picture / picture.amax((1, 2), keepdim=True).clamp_min(1e-12)
@@ -96,10 +99,37 @@ def last_map(trunk: Trunk) -> nn.Module:
     return layers[-1]
 
 
-def grad_cam(target: Target, inputs: Tensor, layer: nn.Module) -> Tensor:
+def cell_centres(trunk: Trunk, layer: nn.Module) -> tuple[float, int]:
+    """Return where the cells of a layer's map look, on both axes alike: the first one's centre and the step, in inputs.
+
+    Precondition: the maps are square, and convolutions and max pooling alone change their size.
+    """
+    start, step = 0.0, 1
+    sizes = [shape[-1] for shape in (trunk.input_shape, *output_shapes(trunk.blocks, trunk.input_shape))]
+    for block, built, size in zip(trunk.blocks, trunk.layers, sizes, strict=False):
+        if isinstance(block, Conv | MaxPool):
+            before = block.padding if block.padding != "same" else same_padding(size, block.size, block.stride)[0]
+            start += step * ((block.size - 1) / 2 - before)
+            step *= block.stride
+        if built is layer:
+            return start, step
+    raise ValueError("this layer is none of the trunk's")
+
+
+def grad_cam(
+    target: Target,
+    inputs: Tensor,
+    layer: nn.Module,
+    *,
+    signed: bool = True,
+    centres: tuple[float, int] | None = None,
+) -> Tensor:
     """Return where in a layer's map the target is supported, [B, H, W] in the inputs' size.
 
     Selvaraju et al. 2017, equations 1 and 2: channels weighted by mean gradients, and what is positive of the sum.
+    Without `signed` what speaks against the target, section 3's counterfactual explanation, counts as much: a layer
+    norm behind the map can leave nothing positive. With `centres` of `cell_centres` cells lie where they look; else
+    they are spread evenly.
     """
     kept: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
@@ -111,8 +141,22 @@ def grad_cam(target: Target, inputs: Tensor, layer: nn.Module) -> Tensor:
     finally:
         hook.remove()
     weights = gradients.mean((2, 3), keepdim=True)
-    picture = (weights * features.detach()).sum(1, keepdim=True).relu()
-    return F.interpolate(picture, inputs.shape[2:], mode="bilinear", align_corners=False).squeeze(1)
+    picture = (weights * features.detach()).sum(1, keepdim=True)
+    picture = picture.relu() if signed else picture.abs()
+    return _place(picture, inputs.shape[2:], centres).squeeze(1)
+
+
+def _place(picture: Tensor, size: torch.Size, centres: tuple[float, int] | None) -> Tensor:
+    """Return a map in the inputs' size by linear interpolation between its cells' centres, and as it is outside."""
+    if centres is None:
+        return F.interpolate(picture, size, mode="bilinear", align_corners=False)
+    start, step = centres
+    y, x = (
+        2 * ((torch.arange(length).to(picture) - start) / step + 0.5) / cells - 1
+        for length, cells in zip(size, picture.shape[2:], strict=True)
+    )
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).expand(len(picture), -1, -1, -1)
+    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 @torch.no_grad()

@@ -101,7 +101,7 @@ def _engine(net: FoldedNet, runtime: Runtime, threads: int) -> Engine:
         runtime = "openvino" if _is_installed("openvino") else "bfloat16"
     if runtime in ONNX_RUNTIMES:
         if not _is_installed(runtime):
-            raise ValueError(f"runtime {runtime} needs the packages onnx and {runtime}: install playfield[fast]")
+            raise ValueError(f"runtime {runtime} needs the packages onnx and {runtime}: pip install -e '.[fast]'")
         return OnnxEngine(net, threads, ONNX_RUNTIMES[runtime])
     if runtime == "bfloat16":
         return TorchEngine(net, torch.bfloat16)

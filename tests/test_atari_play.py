@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 import play
 from agents import pixels
-from agents.atari_play import LeaveError, action_of, obey
+from agents.atari_play import LeaveError, Session, Setting, action_of, choose_player, obey
 from agents.atari_view import Moment, TerminalView, bars, draw, picture_size, shrink
 from agents.keyboard import HOLD_SECONDS, Keyboard
-from games.atari import FULL_ACTION_SET, VERSION
+from games.atari import FULL_ACTION_SET, PROTOCOLS, VERSION, action_names
 from nets.models import save_model
 from nets.presets import preset
 
@@ -112,6 +113,8 @@ def test_a_picture_shows_the_game_and_the_bars() -> None:
     assert (plain[:, 800:] != thinking[:, 800:]).any()
     european = replace(MOMENT, screen=np.zeros((215, 160, 3), np.uint8))
     assert draw(european).shape == (646, 1072, 3), "videos need even numbers"
+    tall = replace(MOMENT, screen=np.zeros((250, 160, 3), np.uint8))
+    assert draw(tall).shape == (750, 6 * 160 + 272, 3), "250 lines fill a television, too"
 
 
 def test_the_terminal_shows_two_pixels_a_character() -> None:
@@ -182,6 +185,29 @@ def test_keys_move_the_joystick(held: set[str], action: str) -> None:
     assert FULL_ACTION_SET[action_of(held, FULL_ACTION_SET)] == action
 
 
+def test_up_and_down_move_where_a_game_knows_right_and_left_alone() -> None:
+    known = action_names("pong", PROTOCOLS["nature"])
+    for held, action in (({"up"}, "RIGHT"), ({"s", "space"}, "LEFTFIRE"), ({"up", "left"}, "NOOP"), ({"d"}, "RIGHT")):
+        assert FULL_ACTION_SET[action_of(held, known)] == action
+    for game in ("freeway", "skiing"):
+        known = action_names(game, PROTOCOLS["nature"])
+        assert FULL_ACTION_SET[action_of({"up"}, known)] == ("UP" if game == "freeway" else "RIGHT")
+
+
+def test_up_is_up_in_pong() -> None:
+    """The paddle, the only thing of its green, above where `down` takes it."""
+    rows = []
+    for key in ("up", "down"):
+        alone = Setting("pong", None, True, None, None, 0, 0.0, 25, None, None, None)
+        session = Session(*choose_player(alone), alone)
+        known = action_names("pong", PROTOCOLS["nature"])
+        session.choose = lambda values, held={key}, known=known: action_of(held, known)
+        session.run(lambda moment: None)
+        green = (session.game.screen()[34:194, 136:148] == (92, 186, 92)).all(2)
+        rows.append(np.flatnonzero(green.any(1)).mean())
+    assert rows[0] < rows[1] - 40
+
+
 def test_q_leaves_and_p_pauses_until_it_is_pressed_again() -> None:
     class Script(Keyboard):
         def __init__(self, *pressed: list[str]) -> None:
@@ -220,6 +246,16 @@ def test_a_game_is_played_and_its_result_told(run: Run, model: Path) -> None:
     assert "over after" in run("--game", "breakout", "--bot", "random")[1]
 
 
+def test_a_network_plays_in_one_thread(run: Run, model: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert run("--bot", model, "--steps", 1)[0] == 0
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_pictures_show_what_the_network_looks_at(run: Run, model: Path, tmp_path: Path) -> None:
     one, all_ways = tmp_path / "one.png", tmp_path / "all.png"
     assert run("--bot", model, "--steps", 3, "--explain", "gradcam", "--picture", one)[0] == 0
@@ -228,6 +264,33 @@ def test_pictures_show_what_the_network_looks_at(run: Run, model: Path, tmp_path
     four = read_png(all_ways.read_bytes())
     assert four.shape == (1260, 2144, 3)
     np.testing.assert_array_equal(four[630:, :1072], read_png(one.read_bytes()))
+
+
+def test_screen_and_values_are_of_the_same_moment(model: Path) -> None:
+    watched = Setting(None, str(model), False, None, 0.0, 0, 0.0, 6, None, None, None)
+    session = Session(*choose_player(watched), watched)
+    moments: list[Moment] = []
+    thoughts: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+
+    def show(moment: Moment) -> None:
+        moments.append(moment)
+        thoughts.append((session.game.screen(), session.game.stack.copy()))
+
+    session.run(show)
+    assert [moment.frames for moment in moments] == list(range(moments[0].frames, moments[0].frames + 25))
+    for moment, (screen, stack) in list(zip(moments, thoughts, strict=True))[::4]:
+        np.testing.assert_array_equal(moment.screen, screen)
+        np.testing.assert_array_equal(moment.frame, stack[-1])
+        np.testing.assert_array_equal(moment.values, session.player.q_values(stack[None])[0])
+
+
+def test_a_persons_steps_are_as_long_as_a_networks() -> None:
+    alone = Setting("pong", None, True, None, None, 0, 0.0, 5, None, None, None)
+    session = Session(*choose_player(alone), alone)
+    moments: list[Moment] = []
+    session.run(moments.append)
+    assert len(moments) == 21
+    assert f"after 5 steps, {moments[-1].frames} frames" in session.result()
 
 
 def test_a_video_has_every_frame(run: Run, model: Path, tmp_path: Path) -> None:
@@ -239,7 +302,7 @@ def test_a_video_has_every_frame(run: Run, model: Path, tmp_path: Path) -> None:
     assert about["size"] == (1072, 630)
     assert about["fps"] == 60
     frames = [np.frombuffer(frame, np.uint8).reshape(630, 1072, 3) for frame in reader]
-    assert len(frames) == 40
+    assert len(frames) == 41, "the screen at the start, and 4 a step"
     wall = frames[0][100:500, 5:35].astype(float)
     assert np.abs(wall - 142).max() < 12, "breakout's grey wall"
 

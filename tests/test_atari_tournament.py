@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,15 +67,28 @@ def test_a_model_says_what_it_plays(save: Save) -> None:
 def test_a_folder_of_folders_is_one_player_of_several_games(save: Save) -> None:
     folder = save().parent.parent
     save("breakout", 4)
-    assert [model.game for model in find_models(str(folder))] == ["breakout", "pong"]
+    assert [model.game for model in find_models(str(folder), print)] == ["breakout", "pong"]
+
+
+def test_models_of_other_games_in_a_folder_are_left_out(save: Save) -> None:
+    folder, told = save().parent.parent, list[str]()
+    spec = preset("resnet-1x4", (3, 9, 9))
+    for name in ("chess", "go"):
+        (folder / name).mkdir()
+        save_model(folder / name / "model.safetensors", spec.build(), spec, game=name, rules_version=1, training={})
+    assert [model.game for model in find_models(str(folder), told.append)] == ["pong"]
+    assert told == [f"{folder}: left out, since they play no Atari game: chess, go"]
+    shutil.rmtree(folder / "pong")
+    with pytest.raises(AtariError, match="of its 2 models none plays an Atari game"):
+        find_models(str(folder), told.append)
 
 
 def test_a_run_is_one_player_its_best_network(save: Save) -> None:
     file = save()
     best = file.with_name("best.safetensors")
     best.write_bytes(file.read_bytes())
-    assert [model.path for model in find_models(str(file.parent))] == [best]
-    assert [model.path.name for model in find_models(str(file.parent.parent))] == ["best.safetensors"]
+    assert [model.path for model in find_models(str(file.parent), print)] == [best]
+    assert [model.path.name for model in find_models(str(file.parent.parent), print)] == ["best.safetensors"]
 
 
 def test_chance_and_epsilon_draw_and_otherwise_the_best_is_taken(save: Save) -> None:
@@ -147,7 +161,9 @@ def test_the_table_puts_players_beside_the_published_scores(save: Save, capsys: 
     assert status == 0
     assert "epsilon 1, 2 games each" in out
     assert re.search(r"2015: DQN +401\.2 +std 26\.9 +1327\.2%", out)
-    assert re.search(r"/breakout +\d+\.\d", out)
+    assert re.search(r"/breakout +\d+\.\d +\d+\.\d to \d+\.\d", out)
+    _, out, _ = run([save("breakout", 4), "--episodes", 1, "--workers", 1], capsys)
+    assert re.search(r"/breakout +\d+\.\d +-?\d+\.\d%", out), "one game has no interval"
 
 
 def test_without_players_the_published_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,3 +145,32 @@ def test_a_process_that_dies_is_reported() -> None:
     with pytest.raises(RuntimeError, match="the process of some games ended"):
         envs.step([0])
     envs.close()
+
+
+def test_signals_to_all_processes_are_left_to_the_one_that_saves() -> None:
+    envs = AtariEnvs("pong", 1, num_processes=1)
+    envs.reset(seed=0)
+    process = envs._workers[0][0]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(process.pid, number)
+        envs.step([0])
+    envs.close()
+    assert process.exitcode == 0
+
+
+def test_games_that_nobody_closes_end_with_their_program() -> None:
+    """Whatever the program has registered for its end before."""
+    program = """
+import weakref
+
+keep = set()
+weakref.finalize(keep, print, "the end")
+from games.atari_vector import AtariEnvs
+
+envs = AtariEnvs("pong", 1, num_processes=1)
+envs.reset(seed=0)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the end\n", "")

@@ -45,6 +45,8 @@ def test_what_is_no_curve_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     other = make_run(tmp_path / "breakout", [(100, 1.0)], game="breakout")
     foreign = make_run(tmp_path / "foreign", [(100, 1.0)], learner="evolve")
     for arguments, said in (
+        ([], "name at least one directory of a run"),
+        (["--peer-seconds", "5"], "name at least one directory of a run"),
         ([tmp_path / "nothing"], "no config.json"),
         ([foreign], "a run of train.py evolve"),
         ([pong, other], "different games: breakout, pong"),

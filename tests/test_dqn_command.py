@@ -150,6 +150,16 @@ def test_a_model_tells_where_it_comes_from(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_run_closes_with_what_to_do_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / "run"
+    assert dqn_command.main([*TINY, "--steps", "32", "--out", str(directory)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert f"watch it:    python play.py atari --game pong --bot {directory}" in lines
+    assert f"compare it:  python tournament.py atari {directory}" in lines
+    assert any(line.startswith("train on:    python train.py dqn --preset fast") for line in lines)
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_run_ends_when_the_score_asked_for_is_reached(tmp_path: Path) -> None:
     directory = tmp_path / "run"
     assert dqn_command.main([*TINY, "--target-score", "6", "--out", str(directory)]) == 0
@@ -195,6 +205,9 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "dqn-2015", "--priority-exponent", "1"], "--priority-exponent 1.0: only with --prioritised"),
         (["--preset", "quick", "--target-score", "5"], "--target-score 5.0: only with --evaluation-period STEPS"),
         (["--preset", "quick", "--patience", "2"], "--patience 2: only with --evaluation-period STEPS"),
+        (["--noisy", "--epsilon", "0.5"], "--epsilon 0.5: only with --no-noisy"),
+        (["--preset", "rainbow", "--epsilon-steps", "7"], "--epsilon-steps 7: only with --no-noisy"),
+        (["--processes", "-1"], "--processes -1: at least 1, or 0"),
         (["--game", "pongg"], "no Atari game 'pongg'"),
         (["--random-shift", "50"], "--random-shift 50: at most 41"),
     ],

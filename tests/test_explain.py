@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nets.blocks import Conv, Linear, Relu, Tanh
+from nets.blocks import Block, Conv, Linear, MaxPool, Relu, Tanh
+from nets.cnn import Trunk
 from nets.explain import (
     METHODS,
     Method,
+    cell_centres,
     gaussian_blur,
     grad_cam,
     input_gradients,
@@ -110,6 +112,65 @@ def test_grad_cam_is_where_the_weighted_channels_are_positive(network: QNetwork)
     picture = grad_cam(q_value_of(network, action), inputs, last_map(network.trunk))
     resized = torch.nn.functional.interpolate(expected.relu()[None, None], (SIZE, SIZE), mode="bilinear")
     torch.testing.assert_close(picture, resized[0].detach())
+
+
+def test_grad_cam_without_signs_shows_what_speaks_against_the_target_too(network: QNetwork) -> None:
+    inputs, layer, target = frames(), last_map(network.trunk), q_value_of(network, torch.tensor([1, 2]))
+    evidence, opposed = grad_cam(target, inputs, layer), grad_cam(lambda x: -target(x), inputs, layer)
+    assert opposed.amax((1, 2)).min() > 0
+    both = grad_cam(target, inputs, layer, signed=False)
+    assert (both >= torch.maximum(evidence, opposed) - 1e-6 * both.max()).all()
+    torch.testing.assert_close(both, grad_cam(lambda x: -target(x), inputs, layer, signed=False))
+
+
+MAX_POOLS = (Conv(2, 3, padding=1), MaxPool(3, 2, padding="same"), MaxPool(3, 2, padding="same"))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "size", "centres"),
+    [
+        ((Conv(2, 8, 4), Conv(2, 4, 2), Conv(2, 3)), 84, (17.5, 8)),  # nature-dqn
+        ((Conv(2, 8, 4), Conv(2, 4, 2)), 84, (9.5, 8)),  # dqn-2013
+        (MAX_POOLS, 41, (0, 4)),
+        (MAX_POOLS, 40, (3, 4)),  # "same" pads an even size behind only
+    ],
+)
+def test_cells_look_at_the_middle_of_what_they_see(
+    blocks: tuple[Block, ...], size: int, centres: tuple[float, int]
+) -> None:
+    trunk = Trunk(blocks, (1, size, size))
+    for parameter in trunk.parameters():
+        parameter.data.fill_(1.0)
+    with torch.no_grad():
+        bright_rows = torch.ones(size, 1, size, 1) + torch.eye(size)[:, None, :, None].expand(-1, -1, -1, size)
+        changes = (trunk(bright_rows) != trunk(torch.ones(1, 1, size, size)))[:, 0, :, 0]
+    cell = changes.shape[1] // 2
+    seen = changes[:, cell].nonzero()
+    start, step = cell_centres(trunk, trunk.layers[-1])
+    assert (start, step) == centres
+    assert start + step * cell == (seen.min() + seen.max()) / 2
+
+
+def test_grad_cam_puts_a_cell_where_it_looks() -> None:
+    layer = nn.Conv2d(1, 1, 4, 4, bias=False)  # of 22 cells the last two are seen by none
+    nn.init.ones_(layer.weight)
+    inputs = torch.zeros(1, 1, 22, 22)
+    inputs[..., 8:12, 12:16] = 1
+    picture = grad_cam(lambda x: layer(x).sum((1, 2, 3)), inputs, layer, centres=(1.5, 4))[0]
+    rows, columns = (picture.sum(axis) @ torch.arange(22.0) / picture.sum() for axis in (1, 0))
+    assert (float(rows), float(columns)) == pytest.approx((9.5, 13.5))
+
+
+def test_a_map_that_supports_nothing_is_not_drawn_blank() -> None:
+    torch.manual_seed(0)
+    blocks = (Conv(1, 4, 2), Relu(), Linear(1))
+    model = QNetworkSpec((4, SIZE, SIZE), blocks, QHeadSpec(1)).build().eval()
+    (_, dense), (head,) = model.trunk.layers[2], [m for m in model.head.modules() if isinstance(m, nn.Linear)]
+    nn.init.constant_(dense.weight, -1)
+    nn.init.ones_(head.weight)
+    layer = last_map(model.trunk)
+    assert grad_cam(lambda x: model.q_values(x)[:, 0], frames(), layer).amax() == 0
+    assert (saliency("gradcam", model, frames()).amax((1, 2)) == 1).all()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -249,8 +249,8 @@ def test_planes_of_any_layout_and_type_are_taken() -> None:
         ),
         ("winograd", "3x3 convolutions of stride 1: this one has none"),
         ("cuda", "runtime cuda needs a GPU"),
-        ("onnxruntime", r"needs the packages onnx and onnxruntime: install playfield\[fast\]"),
-        ("openvino", r"needs the packages onnx and openvino: install playfield\[fast\]"),
+        ("onnxruntime", r"needs the packages onnx and onnxruntime: pip install -e '\.\[fast\]'"),
+        ("openvino", r"needs the packages onnx and openvino: pip install -e '\.\[fast\]'"),
     ],
 )
 def test_a_runtime_that_cannot_be_is_refused(runtime: Any, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -583,6 +583,6 @@ def test_missing_tensorboard_is_said_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(RunError, match=r"TensorBoard is not installed: pip install 'playfield\[tensorboard\]'"):
+    with pytest.raises(RunError, match=r"TensorBoard is not installed: pip install -e '\.\[tensorboard\]'"):
         Run.create(tmp_path / "run", {}, tensorboard=True)
     assert not (tmp_path / "run").exists()

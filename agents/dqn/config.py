@@ -203,6 +203,10 @@ def _check_used(config: DqnConfig) -> None:
         for name in names if not is_used else ():
             if getattr(config, name) != getattr(_FAST, name):
                 raise DqnConfigError(f"--{option_name(name)} {getattr(config, name)}: only with --{needed}")
+    for name in ("epsilon", "epsilon_steps") if config.noisy else ():
+        value = getattr(config, name)
+        if all(value != getattr(preset, name) for preset in PRESETS.values()):  # those have theirs for --no-noisy
+            raise DqnConfigError(f"--{option_name(name)} {value}: only with --no-noisy")
     if config.regularisers.patience is not None and not is_evaluated:
         raise DqnConfigError(f"--patience {config.regularisers.patience}: only with --evaluation-period STEPS")
 

@@ -54,7 +54,7 @@ class Options:
 
     preset: Literal["fast", "quick", "dqn-2015", "dqn-2013", "rainbow"] = "fast"
     """where the options below come from"""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/dqn-GAME-PRESET, numbered where that is taken)"""
     resume: bool = False
     """go on with the run in --out (default: the newest); --steps may be larger"""

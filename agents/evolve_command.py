@@ -76,7 +76,7 @@ class Options:
 
     preset: Literal["quick", "modern", "paper"] = "quick"
     """where the options below come from"""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/evolve-PRESET, numbered where that is taken)"""
     resume: bool = False
     """go on with the run in --out (default: the newest runs/evolve-PRESET); --generations may be larger"""

@@ -39,14 +39,14 @@ class Options:
 
     game: str = "go"
     """the game: go (19x19), go-9x9, go-13x13, ..., checkers"""
-    data: tuple[Path, ...] = ()
+    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="")] = ()
     """records: SGF or PDN files, archives (.tar.xz, .zip, ...), folders of such (default: data/GAME)"""
     preset: Literal["quick", "small", "resnet-6x96", "clark-storkey", "maddison12", "alphago13", "checkers"] = "quick"
     """where the options below come from"""
-    init: Path | None = None
+    init: Annotated[Path | None, tyro.conf.arg(metavar="MODEL", help_behavior_hint="")] = None
     """a model file or its folder to go on from: architecture, planes and weights come from there; where it has no value
     head it gets one, unless --value-weight is 0"""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/imitate-PRESET, numbered where that is taken)"""
     resume: bool = False
     """go on with the run in --out (default: the newest runs/imitate-PRESET); --positions and --minutes may be larger"""

@@ -33,7 +33,7 @@ class ReinforceOptions:
     """the game: go-9x9, go (19x19), checkers, ..."""
     preset: Literal["quick", "laptop", "paper"] = "quick"
     """where the options below come from: quick (minutes), laptop (an hour), paper (Silver et al. 2016; a cluster)"""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/reinforce-PRESET, numbered where that is taken)"""
     resume: bool = False
     """go on with the run in --out (default: the newest runs/reinforce-PRESET); --iterations may be larger"""

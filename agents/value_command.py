@@ -31,7 +31,7 @@ class ValueOptions:
     """Go on a board of any size"""
     preset: Literal["quick", "laptop"] = "quick"
     """where the options below come from: quick (minutes), laptop (an hour)"""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/value-PRESET, numbered where that is taken)"""
     resume: bool = False
     """go on with the run in --out (default: the newest runs/value-PRESET)"""

@@ -5,9 +5,12 @@ An engine maps planes float32 [B, C, H, W] to logits [B, A] (or [B, 2, A]) and v
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -164,10 +167,34 @@ def open_openvino(document: bytes, threads: int) -> Session:
     request = core.compile_model(core.read_model(document), "CPU", options).create_infer_request()
 
     def run(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        answers = request.infer([planes])
+        with own_signal_stack():
+            answers = request.infer([planes])
         return answers["logits"].copy(), answers["values"].copy()  # the request writes over them next time
 
     return run
+
+
+class _SignalStack(ctypes.Structure):
+    """stack_t of signal.h."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def own_signal_stack() -> Iterator[None]:
+    """Leave this thread the stack that it takes signals on.
+
+    Where OpenVINO computes in matrix units it gives the thread another one, and frees that with the network: the next
+    Ctrl-C was a segmentation fault.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    own = _SignalStack()
+    library = ctypes.CDLL(None)
+    library.sigaltstack(None, ctypes.byref(own))
+    yield
+    library.sigaltstack(ctypes.byref(own), None)
 
 
 def onnx_document(net: FoldedNet, shape: tuple[int, ...]) -> bytes:

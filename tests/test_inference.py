@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -298,6 +300,20 @@ def test_other_runtimes_agree_on_every_size_and_are_refreshed(runtime: Runtime) 
         run = make_inference(model, runtime)
         for length in (1, 5):
             assert difference(run, model, random_planes(length, 5, 9, 9)) < tolerance, (policy, value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a matter of Linux")
+def test_openvino_leaves_the_stack_of_signals_as_it_was() -> None:
+    pytest.importorskip("openvino")
+
+    def stack() -> bytes:
+        raw = ctypes.create_string_buffer(24)  # stack_t
+        assert ctypes.CDLL(None).sigaltstack(None, raw) == 0
+        return raw.raw
+
+    before = stack()
+    make_inference(preset_net("resnet-3x12", 5, 9, 9), "openvino")(random_planes(4, 5, 9, 9))
+    assert stack() == before
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

@@ -146,7 +146,7 @@ def test_a_model_keeps_its_parameters_its_file_and_its_answers(tmp_path: Path) -
     for same in (model, copy.deepcopy(model), load_model(tmp_path / "model.safetensors")[0]):
         assert isinstance(same, PolicyValueNet)
         assert torch.allclose(same(planes).policy, before.policy, atol=1e-4)
-        logits, values = make_inference(same)(planes.numpy())
+        logits, values = make_inference(same, "winograd")(planes.numpy())
         assert np.allclose(logits, before.policy.detach().numpy(), atol=1e-4)
         assert np.allclose(values, before.value.detach().numpy(), atol=1e-4)
 

@@ -164,7 +164,8 @@ def open_openvino(document: bytes, threads: int) -> Session:
         "INFERENCE_PRECISION_HINT": "bf16" if has_matrix_units() else "f32",
         "ENABLE_CPU_PINNING": False,  # or all processes of a machine compute on the same cores
     }
-    request = core.compile_model(core.read_model(document), "CPU", options).create_infer_request()
+    with own_signal_stack():
+        request = core.compile_model(core.read_model(document), "CPU", options).create_infer_request()
 
     def run(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with own_signal_stack():

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,7 +199,16 @@ def test_what_cannot_be_played_is_refused_in_one_line(
     assert len(err.splitlines()) == 1
 
 
+@pytest.fixture
+def heard_ctrl_c() -> Iterator[None]:
+    """Let programs that a test starts hear Ctrl-C, which they would not where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells when the games have begun")
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_ends_a_tournament_at_once() -> None:
     command = [sys.executable, "tournament.py", "atari", "random", "--games", "pong", "--episodes", "1000"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)

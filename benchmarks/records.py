@@ -32,7 +32,7 @@ def measure(data: list[Path], game_name: str, seed: int, repeats: int) -> Docume
     records = loaded.records
     positions = choose_games(records, game, np.ones(len(records), np.bool_), "encode")
     count = BATCH * BATCHES
-    numbers = np.sort(Shuffle(len(positions), seed).numbers(0, min(count, len(positions)))).reshape(-1)
+    numbers = np.sort(Shuffle(len(positions), seed).numbers(0, min(count, len(positions))))
     rows = []
     for features in ("observe", *(FEATURES if game.family == "go" else ())):
         reader = PositionReader(positions, features, np.uint8 if features != "observe" else np.float32)
@@ -50,7 +50,7 @@ def measure(data: list[Path], game_name: str, seed: int, repeats: int) -> Docume
     return {
         "game": game.name,
         "games_read": len(records),
-        "faults": len(loaded.faults),
+        "num_faults": len(loaded.faults),
         "reading_seconds": round(seconds, 2),
         "seed": seed,
         "repeats": repeats,
@@ -60,10 +60,11 @@ def measure(data: list[Path], game_name: str, seed: int, repeats: int) -> Docume
 
 def tables(document: Document) -> list[Table]:
     """Return the document for the terminal."""
+    read = f"{document['games_read']:,} games read in {document['reading_seconds']:g} s"
     table = Table(
         "planes", "number", "positions/s, best", "median",
         title=f"{document['game']}: recorded positions replayed and encoded, one core, CPU time",
-        caption=f"{document['games_read']:,} games read in {document['reading_seconds']:g} s, {document['faults']} not",
+        caption=f"{read}, {document['num_faults']} not",
     )  # fmt: skip
     for row in document["results"]:
         best, median = row["positions_per_second"], row["positions_per_second_median"]

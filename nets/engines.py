@@ -194,8 +194,10 @@ def own_signal_stack() -> Iterator[None]:
     own = _SignalStack()
     library = ctypes.CDLL(None)
     library.sigaltstack(None, ctypes.byref(own))
-    yield
-    library.sigaltstack(ctypes.byref(own), None)
+    try:
+        yield
+    finally:
+        library.sigaltstack(ctypes.byref(own), None)
 
 
 def onnx_document(net: FoldedNet, shape: tuple[int, ...]) -> bytes:

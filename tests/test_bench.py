@@ -336,7 +336,7 @@ def test_records_are_read_and_encoded(capsys: pytest.CaptureFixture[str], tmp_pa
     (tmp_path / "good.sgf").write_text("(;GM[1]SZ[9]KM[7];B[ee];W[cc];B[gg];W[gc])")
     (tmp_path / "torn.sgf").write_text("(;GM[1]SZ[9];B[ee];W[ee])")
     found = document(capsys, "records", tmp_path, "--game", "go-9x9", "--repeats", 1)
-    assert (found["games_read"], found["faults"]) == (1, 1)
+    assert (found["games_read"], found["num_faults"]) == (1, 1)
     assert [row["features"] for row in found["results"]][:1] == ["observe"] and len(found["results"]) > 4
     for row in found["results"]:
         assert_speed(row, "positions_per_second")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from agents.imitate_config import ImitateConfig, ImitateError
 from agents.imitate_data import Samples, SampleStream
+from agents.muon import Muon
 from games.compiled import NDArray
 from nets.heads import ValueHeadSpec
 from nets.losses import softmax_cross_entropy
@@ -77,7 +78,7 @@ class Learner:
         self.model = model
         self.precision = prepare_training(model, config.precision, device)
         self.average = copy.deepcopy(self.model).requires_grad_(False) if config.average else None
-        self.optimiser = make_optimiser(config, self.model)
+        self.optimiser = make_optimiser(config, self.model, self.precision)
         self.steps = 0
         self.seconds = 0.0  # of training, in all processes together
         # Of the loss, the hits, the positions counted and the value error, since `forget_sums`.
@@ -187,7 +188,7 @@ class Learner:
         self.steps, self.seconds = int(arrays["clock"][0]), float(arrays["clock"][1])
 
 
-def make_optimiser(config: ImitateConfig, model: nn.Module) -> torch.optim.Optimizer:
+def make_optimiser(config: ImitateConfig, model: nn.Module, dtype: torch.dtype) -> torch.optim.Optimizer:
     """Return the optimiser; biases and the scales of norms do not decay."""
     matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
@@ -195,6 +196,8 @@ def make_optimiser(config: ImitateConfig, model: nn.Module) -> torch.optim.Optim
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
+    if config.optimiser == "muon":
+        return Muon([{**groups[0], "orthogonal": True}, groups[1]], config.learning_rate, dtype)
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))

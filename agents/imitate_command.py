@@ -34,6 +34,8 @@ class Options:
           goes on where that run stopped, however it stopped
       train.py imitate --game go-9x9 --data data/go --init models/go-19x19 --minutes 10
           goes on with a network of another board size
+      train.py imitate --data data/go --init models/go-19x19 --grow resnet-6x96 --optimiser muon --minutes 120
+          goes on with a larger network that begins by saying what the smaller one said
       train.py imitate --game checkers --data archive.pdn
     """
 
@@ -98,6 +100,8 @@ def check(options: Options) -> None:
             raise ImitateError(f"--{name.replace('_', '-')} {value}: {allowed}")
     if not config.positions and not config.minutes:
         raise ImitateError("--positions 0 --minutes 0: one of them must say how long to train")
+    if config.grow and options.init is None:
+        raise ImitateError(f"--grow {config.grow}: which network? --init names it")
     if not config.held_out:
         raise ImitateError("--held-out 0: some games must be kept apart for validation")
 

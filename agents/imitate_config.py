@@ -16,6 +16,8 @@ class ImitateConfig:
 
     network: str = "resnet-4x64"
     """Architecture, a preset of nets/presets.py: resnet-BxC, clark-storkey, maddison12, alphago13."""
+    grow: str = ""
+    """With --init: the architecture, resnet-BxC, that its network grows to, at first without changing what it says."""
     features: str = "observe"
     """Planes that the network sees: observe (the game's own) or, for Go, a set of games/go_features.py."""
     positions: int = 0
@@ -26,8 +28,8 @@ class ImitateConfig:
     """Seed of the first weights, the order of positions and their symmetries."""
     batch_size: int = 64
     """Positions a step."""
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    """adamw, or sgd with Nesterov's momentum of 0.9."""
+    optimiser: Literal["adamw", "muon", "sgd"] = "adamw"
+    """adamw, muon (steps of orthogonal matrices, Jordan et al. 2024), or sgd with Nesterov's momentum of 0.9."""
     learning_rate: float = 3e-3
     """Greatest learning rate."""
     warmup: float = 0.05

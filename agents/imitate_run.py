@@ -36,6 +36,7 @@ from games.compiled import NDArray
 from games.record_batches import Batch, PositionReader
 from games.records import Positions, Records
 from games.rules import Game
+from nets.growth import grown
 from nets.inference import make_inference
 from nets.models import PolicyValueNet, PolicyValueSpec, load_model, num_parameters
 from nets.presets import preset
@@ -160,13 +161,19 @@ def first_model(options: Options, material: Material) -> PolicyValueNet:
     torch.manual_seed(options.config.seed)
     if options.init is not None:
         initial = load_initial(options.init, material.game)[0]
-        return adapted(initial, planes_shape, with_value=options.config.value_weight > 0)
-    network = options.config.network
+        model = adapted(initial, planes_shape, with_value=options.config.value_weight > 0)
+        return grown(model, network_spec(options.config.grow, material).trunk) if options.config.grow else model
+    return network_spec(options.config.network, material).build()
+
+
+def network_spec(network: str, material: Material) -> PolicyValueSpec:
+    """Return what an architecture is for a game; ImitateError where it is for no board game."""
+    game = material.game
     # Go's networks have an action a point, on boards of any size where the architecture allows.
-    spec = preset(network, planes_shape, None if material.game.family == "go" else material.game.num_actions)
+    spec = preset(network, material.training.planes_shape, None if game.family == "go" else game.num_actions)
     if not isinstance(spec, PolicyValueSpec):
         raise ImitateError(f"--network {network}: it chooses no moves of a board game")
-    return spec.build()
+    return spec
 
 
 def load_initial(path: Path, game: Game) -> tuple[PolicyValueNet, str]:

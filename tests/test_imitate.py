@@ -201,9 +201,10 @@ def weights_of(learner: Learner) -> dict[str, bytes]:
     [
         TINY,
         replace(TINY, optimiser="sgd", learning_rate=0.05, average=0.9, l2=1e-4, l1=1e-5, max_norm=1.0),
+        replace(TINY, optimiser="muon", learning_rate=0.01),
         replace(TINY, precision="bfloat16", schedule="cosine"),
     ],
-    ids=["adamw", "sgd", "bfloat16"],
+    ids=["adamw", "sgd", "muon", "bfloat16"],
 )
 def test_a_learner_that_resumes_ends_with_the_same_bits(stream: SampleStream, config: ImitateConfig) -> None:
     whole = Learner(config, network(), CPU)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from agents import imitate_command
 from agents.imitate_config import PRESETS
@@ -20,6 +21,7 @@ from agents.learner_command import option_words
 from agents.run import Run
 from nets.model_file import read_header
 from nets.models import load_model
+from nets.presets import preset
 from tests import killed_runs
 from tests.recorded_games import write_games
 
@@ -78,6 +80,13 @@ def test_the_network_says_what_its_players_need(tmp_path: Path, games: Path) -> 
     for name, parameter in model.named_parameters():
         assert parameter.equal(dict(tuned.named_parameters())[name]), name  # a learning rate of 0
 
+    arguments += ["--grow", "resnet-2x12", "--positions", "64"]
+    assert in_child([*arguments, "--out", str(tmp_path / "grown")]) == 0
+    grown, _ = load_model(tmp_path / "grown" / "model.safetensors")
+    assert grown.spec.trunk == preset("resnet-2x12", (16, 7, 7)).trunk
+    planes = torch.rand(4, 16, 7, 7)
+    torch.testing.assert_close(grown.eval()(planes).value, tuned.eval()(planes).value, atol=0.02, rtol=0)
+
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, games: Path) -> None:
     directory = tmp_path / "a run"
@@ -129,6 +138,8 @@ def test_a_limit_of_this_call_saves_and_ends(tmp_path: Path, games: Path, capfd:
         (["--data", "{games}", "--features", "nonsense"], "nonsense"),
         (["--data", "{games}", "--init", "{games}/none"], "no model file"),
         (["--data", "{games}", "--init", str(ROOT / "models/checkers-anaconda")], "made for checkers"),
+        (["--data", "{games}", "--grow", "resnet-2x12"], "--init names it"),
+        (["--data", "{games}", "--init", str(ROOT / "models/go-9x9"), "--grow", "resnet-2x12"], "cannot grow to"),
         (["--data", "{games}", "--positions", "0"], "how long"),
         (["--data", "{games}", "--batch-size", "0"], "--batch-size 0: at least 1"),
         (["--data", "{games}", "--held-out", "0"], "--held-out 0"),

@@ -39,7 +39,6 @@ BOTS = {
 }
 SHIPPED = re.compile(r"models/[\w-]+")  # a model folder in a player's spec
 HANDICAP_KOMI = 0.5  # where Black has stones for a start
-ADVISERS = ("alphabeta", "material", "lines", "model", "policy", "mcts", "rollouts")  # kinds of player that can advise
 
 
 Spec = Annotated[str | None, tyro.conf.arg(metavar="PLAYER", help_behavior_hint="(default: you, or the best bot)")]
@@ -50,14 +49,14 @@ class Common:
     """What every game can be played with."""
 
     rules: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the first)")] = None
-    """Rule set. Checkers: wcdf, anaconda, open_spiel, endless. Connect Four: standard. Go: chinese, tromp-taylor,
-    situational, simple-ko."""
+    """rule set. Checkers: wcdf, anaconda, open_spiel, endless. Connect Four: standard. Go: chinese, tromp-taylor,
+    situational, simple-ko"""
     seed: int = 0
-    """Seed of players that draw lots."""
+    """seed of players that choose at random"""
     delay: float = 0.5
-    """Pause after each turn where two bots play, in seconds."""
+    """pause after each turn where two bots play, in seconds"""
     ascii: bool = False
-    """Draw with plain letters only."""
+    """draw with plain letters only"""
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,15 @@ class Checkers(Common):
     """English draughts (American checkers)."""
 
     black: Spec = None
-    """Player of the black pieces, who move first."""
+    """player of the black pieces, who move first"""
     white: Spec = None
-    """Player of the white pieces."""
+    """player of the white pieces"""
     fen: Annotated[str | None, tyro.conf.arg(metavar="FEN", help_behavior_hint="(default: the start)")] = None
     """Position to start from, such as "W:W21,22,K30:B1,2,K5"."""
     hub: bool = False
-    """Be an engine on standard input and output, by the Hub protocol, version 2 (variant english)."""
+    """be an engine on standard input and output, by the Hub protocol, version 2 (variant english)"""
     bot: Annotated[str | None, tyro.conf.arg(metavar="PLAYER", help_behavior_hint="(default: the best bot)")] = None
-    """Player that --hub serves; its limits hold until the driver sends a level."""
+    """player that --hub serves; its limits hold until the driver sends a level"""
 
 
 @dataclass(frozen=True)
@@ -81,43 +80,43 @@ class ConnectFour(Common):
     """Connect Four."""
 
     red: Spec = None
-    """Player of the red discs, who moves first."""
+    """player of the red discs, who moves first"""
     yellow: Spec = None
-    """Player of the yellow discs."""
+    """player of the yellow discs"""
 
 
 @dataclass(frozen=True)
 class Atari:
-    """Watch a player of an Atari game, or play oneself (--human)."""
+    """Watch a bot play an Atari game, or play it yourself (--human)."""
 
     game: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the bot's, or pong)")] = (
         None
     )
     """Game by name, such as "space_invaders"."""
     bot: Annotated[str | None, tyro.conf.arg(metavar="MODEL", help_behavior_hint="(default: the shipped one)")] = None
-    """Model file or folder that plays, or random."""
+    """model file or folder that plays, or random"""
     human: bool = False
-    """You play: arrows or WASD, space fires."""
+    """you play: arrows or WASD, space fires"""
     protocol: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the bot's)")] = None
-    """nature or machado2018."""
+    """nature or machado2018"""
     epsilon: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint="(default: as published)")] = (
         None
     )
-    """Share of the bot's actions that are drawn by lot: 0.05 for nature, 0.01 for machado2018."""
+    """share of the bot's actions that are random: 0.05 for nature, 0.01 for machado2018"""
     seed: int = 0
-    """Seed of the game and the lots."""
+    """seed of the game and of random actions"""
     speed: float = 1.0
-    """1 is the console's 60 frames a second, 4 four times as fast, 0 as fast as it goes."""
+    """1 is the console's 60 frames a second, 4 four times as fast, 0 as fast as it goes"""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: to the end)")] = None
-    """Stop after so many steps, of 4 frames each."""
+    """stop after this many steps, of 4 frames each"""
     explain: Annotated[
         Literal["gradients", "integrated", "gradcam", "perturbation"] | None, tyro.conf.arg(help_behavior_hint="")
     ] = None
-    """Show what the network looks at, over the game."""
+    """show what the network looks at, over the game"""
     video: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mp4", help_behavior_hint="")] = None
-    """Write a video, as fast as it goes, instead of showing the game."""
+    """write a video, as fast as it goes, instead of showing the game"""
     picture: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png", help_behavior_hint="")] = None
-    """Write a picture of the last step; without --explain one for each way to explain."""
+    """write a picture of the last step; without --explain one for each way to explain"""
 
 
 @dataclass(frozen=True)
@@ -125,23 +124,23 @@ class Go(Common):
     """Go, by area scoring."""
 
     black: Spec = None
-    """Player of the black stones."""
+    """player of the black stones"""
     white: Spec = None
-    """Player of the white stones."""
-    size: int = 19
-    """Rows and columns of the board, 1 to 19."""
+    """player of the white stones"""
+    size: Annotated[str, tyro.conf.arg(metavar="N")] = "19"
+    """lines of the board, 1 to 19, or rows and columns, as in 9x13"""
     komi: Annotated[
         float | None, tyro.conf.arg(metavar="K", help_behavior_hint="(default: 7.5, 0.5 with a handicap)")
     ] = None
-    """Points that White gets for moving second."""
+    """points that White gets for moving second"""
     handicap: int = 0
-    """Black stones that are on the board at the start, 2 to 9."""
+    """Black stones that are on the board at the start, 2 to 9"""
     gtp: bool = False
-    """Be an engine on standard input and output, by the Go Text Protocol, version 2."""
+    """be an engine on standard input and output, by the Go Text Protocol, version 2"""
     bot: Annotated[str | None, tyro.conf.arg(metavar="PLAYER", help_behavior_hint="(default: the best bot)")] = None
-    """Player that --gtp serves; its limits hold until the controller sets a clock."""
+    """player that --gtp serves; its limits hold until the controller sets a clock"""
     resign: float = 0.05
-    """Chance to win below which --gtp gives up, after three such moves, not early and not with a handicap; 0 never."""
+    """chance to win below which --gtp gives up, after three such moves, not early and not with a handicap; 0 never"""
 
 
 Command = (
@@ -155,7 +154,14 @@ Command = (
 def main() -> int:
     """Run the command line; return the exit status."""
     command = tyro.cli(Command, description=__doc__, prog="play.py", config=(tyro.conf.FlagCreatePairsOff,))
+    try:
+        return run(command)
+    except KeyboardInterrupt:  # before a game: in one it ends the game
+        return 130
 
+
+def run(command: Command) -> int:
+    """Do what the command line says; return the exit status."""
     if isinstance(command, Atari):
         from agents import atari_play
 
@@ -205,8 +211,12 @@ def play(command: Checkers | ConnectFour | Go) -> int:
         start = game.new(1, command.rules)
         if command.handicap:
             from games.go import handicap_points, setup
+            from games.rules import GameError
 
-            setup(start[0], handicap_points(command.size, command.handicap), (), to_move=1)
+            _, rows, columns = game.planes_shape
+            if rows != columns:
+                raise GameError(f"--handicap {command.handicap}: only on a square board, not on {rows}x{columns}")
+            setup(start[0], handicap_points(rows, command.handicap), (), to_move=1)
     else:
         from games.connect_four import CONNECT_FOUR
 
@@ -264,7 +274,7 @@ def go_game(command: Go) -> Game:
     from games import go
 
     komi = command.komi if command.komi is not None else HANDICAP_KOMI if command.handicap else go.DEFAULT_KOMI
-    return go.game(command.size, komi=komi)
+    return go.game(*go.parse_size(command.size), komi=komi)
 
 
 def best_bot(game: Game) -> str:
@@ -291,7 +301,7 @@ def adviser(specs: tuple[str, str], best: str) -> str:
     """Return the spec of who gives hints: the bot at the board where it can, else the best."""
     from agents.player import parse_spec
 
-    advisers = [spec for spec in specs if parse_spec(spec).kind in ADVISERS]
+    advisers = [spec for spec in specs if parse_spec(spec).kind.advises]
     return advisers[0] if advisers else best
 
 

@@ -43,7 +43,7 @@ examples:
   tournament.py connect_four lines:depth=8 lines:depth=6 --openings random:4 --json
       the same for another game, as one JSON document
   tournament.py go --size 9 rollouts:visits=1000 "gtp:gnugo --mode gtp --chinese-rules --positional-superko" --games 50
-      Go against an outside engine; where both have passed, the two must agree on the dead stones
+      Go against an external engine; once both have passed, agreement on the dead stones settles who won
   tournament.py go --size 9 rollouts random --referee "gtp:gnugo --mode gtp --chinese-rules"
       GNU Go says which stones are dead
   tournament.py atari --help
@@ -70,14 +70,14 @@ class Options:
     rules: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """rule set: wcdf (the default), anaconda, open_spiel, endless for checkers; for go chinese (the default),
     tromp-taylor (no stone is dead), situational, simple-ko"""
-    size: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """go: rows and columns of the board (default: 19)"""
+    size: Annotated[str | None, arg(metavar="N", help_behavior_hint="")] = None
+    """go: lines of the board, or rows and columns, as in 9x13 (default: 19)"""
     komi: Annotated[float | None, arg(metavar="K", help_behavior_hint="")] = None
     """go: points that White gets for moving second (default: 7.5)"""
     referee: Annotated[str | None, arg(metavar="gtp:COMMAND", help_behavior_hint="")] = None
     """go: the engine that says which stones are dead (default: the players, and random games from the end)"""
     seed: Annotated[int, arg(metavar="N")] = 0
-    """of the openings and of players that draw lots"""
+    """of the openings and of players that choose at random"""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """processes that play (default: one a processor)"""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
@@ -200,7 +200,7 @@ def prepare(options: Options, console: Console) -> Tournament:
     if len(openings) < num_openings:
         console.print(
             f"{len(openings)} openings, each with both colours, make {2 * len(openings)} games: in {options.games} "
-            "they come again, and players that draw no lots repeat themselves"
+            "they come again, and players that choose nothing at random repeat themselves"
         )
     log = None
     if options.out is not None:
@@ -224,7 +224,7 @@ def chosen_game(options: Options) -> Game:
     if game.family == "go":
         _, rows, columns = game.planes_shape
         if options.size is not None:
-            rows = columns = options.size
+            rows, columns = go.parse_size(options.size)
         return go.game(rows, columns, go.DEFAULT_KOMI if options.komi is None else options.komi)
     for name in ("size", "komi"):
         if getattr(options, name) is not None:

@@ -21,7 +21,7 @@ HELP = f"""{USAGE}
 Learners:
 {chr(10).join(f"  {name:<10}{text}" for name, text in LEARNERS.items())}
 
-`train.py LEARNER --help` tells a learner's options. The shortest way to a player:
+`train.py LEARNER --help` lists a learner's options. The shortest way to a player:
 
   python train.py evolve --preset quick
 """

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ReinforceConfig:
-    """How a policy is improved."""
+    """Options of the policy gradient."""
 
     iterations: int = 400
     """iterations of playing and learning; the paper: 10,000"""
@@ -32,7 +32,7 @@ class ReinforceConfig:
 
 @dataclass(frozen=True)
 class ValueConfig:
-    """How a value network is made."""
+    """Options of the games and of the regression."""
 
     games: int = 40_000
     """games to play, each of which gives one position; the paper: 30 million"""
@@ -41,7 +41,7 @@ class ValueConfig:
     epochs: int = 6
     """times that learning sees every position, each time under a symmetry drawn anew"""
     held_out: int = 16
-    """every so manieth game is kept for validation; at least 2"""
+    """one game in this many is kept for validation; at least 2"""
     batch_size: int = 128
     """positions of a learning step"""
     learning_rate: float = 1e-3

@@ -6,7 +6,6 @@ a game depends on its two evaluators, its starting position and its seed alone, 
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import numpy as np
 from agents.alphabeta import ENTRY, NO_ACTION, clear_search, clear_table, search_root, workspace_dtype
 from games.compiled import NDArray, count_bits, lowest_bit, njit
 from games.endgame.index import NO_TABLES
+from games.machine import available_processors
 from games.rules import Game, States, apply, is_quiet, legal_mask, returns, to_play
 
 TABLE_BITS = 13  # log2 of a player's table entries: 200 KB, so that a game's tables stay in the processor's cache
@@ -93,13 +93,6 @@ def play_game(search, tables, position, first, second, depths, seed, searched, s
                     scores[num_searched] = score
                     num_searched += 1
         apply(position[0], action)
-
-
-def available_processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class GameTrace(NamedTuple):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import itertools
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -17,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.atari_player import AtariModel, AtariPlayer, make_player
-from agents.child_processes import child_settings
 from games.atari import AtariGame, Protocol
 from games.atari_vector import GameResult
+from games.child_processes import child_settings
 
 GAMES_TOGETHER = 5  # whose stacks go through the network at once; always the same, since sums round by their grouping
 
@@ -64,7 +66,10 @@ def play(player: AtariPlayer, epsilon: float, seed: int, numbers: range) -> list
 def play_tasks(tasks: Sequence[Task], num_processes: int) -> Generator[tuple[int, list[GameResult]], None, None]:
     """Play tasks, each one part, and yield the index and results of each as it is finished."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch half alive
-    executor, left = ProcessPoolExecutor(num_processes, context, initializer=_end_at_interrupt), iter(enumerate(tasks))
+    executor, left = (
+        ProcessPoolExecutor(num_processes, context, initializer=_end_with_the_parent),
+        iter(enumerate(tasks)),
+    )
     playing: dict[Future[list[GameResult]], int] = {}
     try:
         while True:
@@ -89,5 +94,14 @@ def _player(model: AtariModel | None, game: str, protocol: Protocol) -> AtariPla
     return make_player("", game, model, protocol)
 
 
-def _end_at_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a terminal's Ctrl-C ends us silently; who waits for us tells of it
+def _end_with_the_parent() -> None:
+    """End silently at a terminal's Ctrl-C, of which the parent tells, and when the parent has died."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_wait_for_the_parents_end, daemon=True).start()
+
+
+def _wait_for_the_parents_end() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only worker processes have a parent to watch"
+    parent.join()
+    os._exit(1)

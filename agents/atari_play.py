@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,7 +137,7 @@ def check_file(name: str, file: Path | None, suffix: str) -> None:
 
 
 def choose_player(setting: Setting) -> tuple[AtariPlayer, float]:
-    """Return who plays and the share of its actions that are drawn by lot."""
+    """Return who plays and the share of its actions that are random."""
     game = None if setting.game is None else find_game(setting.game)
     model = None
     if setting.bot not in (None, RANDOM):
@@ -275,7 +277,7 @@ def watch(session: Session, setting: Setting, console: Console) -> None:
     from agents.keyboard import Keyboard
 
     note = KEYS if setting.human else "P pauses, Q leaves"
-    with Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
+    with leaving_at_sigterm(), Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
         if setting.human:
             known = action_names(session.player.game, find_protocol("nature"))
             session.choose = lambda values: action_of(keyboard.held(), known)
@@ -288,6 +290,20 @@ def watch(session: Session, setting: Setting, console: Console) -> None:
             clock.wait()
 
         session.run(show)
+
+
+@contextlib.contextmanager
+def leaving_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM leave the game as Q does, which gives the terminal back as it was."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise LeaveError
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def obey(keyboard: object, clock: Clock) -> None:
@@ -356,10 +372,16 @@ class Clock:
 def make_files(session: Session, setting: Setting, console: Console) -> None:
     """Write the video of the game, and the picture of the moment at which it stops."""
     from agents.atari_view import draw
+    from agents.run import StopSignal
     from agents.video import video_writer
 
     last: list[Moment] = []
-    with progress(session, console) as advance, contextlib.ExitStack() as stack:
+    with (
+        # An interrupt that strikes while ffmpeg is handed a picture would leave a file that nobody can read.
+        StopSignal("stopping after this frame; a second Ctrl-C stops at once") as stop,
+        progress(session, console) as advance,
+        contextlib.ExitStack() as stack,
+    ):
         write = None if setting.video is None else stack.enter_context(video_writer(setting.video, FRAMES_PER_SECOND))
 
         def show(moment: Moment) -> None:
@@ -367,6 +389,8 @@ def make_files(session: Session, setting: Setting, console: Console) -> None:
             if write is not None:
                 write(draw(moment))
             advance()
+            if stop.requested:
+                raise LeaveError
 
         try:
             session.run(show)

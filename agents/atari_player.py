@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 RANDOM = "random"  # the player that draws every action
 
-# The share of actions that are drawn by lot while a game is scored: Mnih et al. 2015, Methods, "Evaluation procedure";
+# The share of actions that are random while a game is scored: Mnih et al. 2015, Methods, "Evaluation procedure";
 # Machado et al. 2018, whose agents are scored as they learn.
 EPSILONS = {"nature": 0.05, "machado2018": 0.01}
 

@@ -5,9 +5,9 @@ R runs (trainings), G games, E episodes of each run in each game; scores are hum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,9 +97,18 @@ def _resampled_episodes(episodes: Floats, generator: np.random.Generator) -> Flo
     return scores
 
 
-def mean_score(scores: NDArray[Any], seed: int) -> Estimate:
-    """Return the mean of scores [E] with its interval by bootstrap."""
+def mean_score(runs: Sequence[Floats], seed: int) -> Estimate:
+    """Return the mean over trainings of the mean scores of their games, with its interval by bootstrap.
+
+    `runs` has the scores of each training's games. Where there are several, trainings are drawn anew, and games within
+    each; of one alone its games are, and the interval then says nothing about other trainings.
+    """
     generator = np.random.default_rng(seed)
-    means = scores[generator.integers(len(scores), size=(NUM_RESAMPLES, len(scores)))].mean(-1)
-    low, high = np.percentile(means, TAILS)
-    return Estimate(float(scores.mean()), float(low), float(high))
+    shape = (NUM_RESAMPLES, len(runs))
+    picks = generator.integers(len(runs), size=shape) if len(runs) > 1 else np.zeros(shape, np.int64)
+    means = np.empty(picks.shape)
+    for index, scores in enumerate(runs):
+        rows = picks == index
+        means[rows] = scores[generator.integers(len(scores), size=(int(rows.sum()), len(scores)))].mean(-1)
+    low, high = np.percentile(means.mean(-1), TAILS)
+    return Estimate(float(np.mean([scores.mean() for scores in runs])), float(low), float(high))

@@ -54,9 +54,9 @@ class Options:
     episodes: Annotated[int, arg(metavar="N")] = 30
     """games that each model plays of each game"""
     epsilon: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="")] = None
-    """share of actions that are drawn by lot (default: 0.05 for nature, 0.01 for machado2018, as published)"""
+    """share of actions that are random (default: 0.05 for nature, 0.01 for machado2018, as published)"""
     seed: Annotated[int, arg(metavar="N")] = 0
-    """of the games and the lots"""
+    """of the games and of random actions"""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """processes that play (default: one a processor)"""
     json: Annotated[bool, arg(help_behavior_hint="")] = False
@@ -203,10 +203,10 @@ def play(plan: Plan, workers: int | None, console: Console) -> Results:
         TimeRemainingColumn,
     )
 
-    from agents.arena import available_processors
     from agents.atari_evaluation import play_tasks
     from games.atari_frames import compile_kernels
     from games.compiled import announce_compilation
+    from games.machine import available_processors
 
     announce_compilation()
     compile_kernels()
@@ -265,7 +265,7 @@ def game_row(plan: Plan, results: Results, index: int, game: str) -> dict[str, A
     scores = np.array([result.score for games in runs for result in games], float)
     frames = sum(result.frames for games in runs for result in games)
     published = SCORES_2015.get(game)
-    estimate = mean_score(scores, plan.seed)
+    estimate = mean_score([np.array([result.score for result in games], float) for games in runs if games], plan.seed)
     return {
         "game": game,
         "models": [None if model is None else str(model.path) for model in plan.models[index, game]],
@@ -372,7 +372,10 @@ def aggregate_table(document: dict[str, Any]) -> Table:
 
 def interval(row: dict[str, Any]) -> str:
     """Return a row's interval as text, "" where there is none: one game tells no spread."""
-    return "" if row["std"] is None else f"{points(row['low'])} to {points(row['high'])}"
+    if row["std"] is None:
+        return ""
+    trainings = f", {len(row['models'])} trainings" if len(row["models"]) > 1 else ""
+    return f"{points(row['low'])} to {points(row['high'])}{trainings}"
 
 
 def points(score: float) -> str:

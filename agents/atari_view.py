@@ -140,7 +140,7 @@ class TerminalView:
         if self.moment.heat is not None:
             screen = warm(screen, stretch(self.moment.heat, *screen.shape[:2]))
         small = shrink(screen, height, width)
-        panel = self._panel_lines()
+        panel = self._panel_lines(options.size.height - 1)
         for row in range(max(height // 2, len(panel))):
             if row < height // 2:
                 yield from _half_blocks(small[2 * row].tolist(), small[2 * row + 1].tolist())
@@ -152,7 +152,8 @@ class TerminalView:
             yield Segment.line()
         yield Segment(self.note[: options.max_width], Style(dim=True))
 
-    def _panel_lines(self) -> list[list[Segment]]:
+    def _panel_lines(self, most: int) -> list[list[Segment]]:
+        """Return what is beside the game, closed up where there is not room for all of it."""
         moment = self.moment
         plain, dim, chosen = Style(), Style(dim=True), Style(color="yellow", bold=True)
         lines = [
@@ -173,7 +174,7 @@ class TerminalView:
             )
         if moment.method:
             lines += [[], [Segment(moment.method, dim)]]
-        return lines
+        return [line for line in lines if line or len(lines) <= most][:most]
 
 
 def picture_size(screen: Picture, columns: int, lines: int) -> tuple[int, int]:

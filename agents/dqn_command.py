@@ -39,11 +39,12 @@ EXTENDABLE = {"steps", "target_score"}  # fields that a resumed run may change
 class Options:
     """Train an Atari agent from pixels by Q-learning.
 
-    Presets: fast (parallel games, no replay: the soonest to a good score on two cores), quick (two minutes), dqn-2015
-    (Mnih et al. 2015), dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al.
-    2018). In the last three games are played by weights one update older, and convolutions are in bfloat16 where the
-    processor or the GPU has it: --no-overlap --precision float32 is as published. A preset sets the options below it;
-    what is given beside it wins. Steps are the agent's, 4 frames each.
+    Presets: fast (parallel games, no replay: the soonest to a good score on two cores), quick (two minutes), pqn (the
+    method that fast is made from, with its published settings: Gallici et al. 2024), dqn-2015 (Mnih et al. 2015),
+    dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al. 2018). Convolutions
+    are in bfloat16 where the processor or the GPU has it, and in the last three, games are played by weights one update
+    older: --no-overlap --precision float32 is as published. A preset sets the options below; an option given on the
+    command line overrides it. Steps are the agent's, 4 frames each.
 
     examples:
       train.py dqn --game pong --preset fast
@@ -52,7 +53,7 @@ class Options:
           goes on where that run stopped, however it stopped
     """
 
-    preset: Literal["fast", "quick", "dqn-2015", "dqn-2013", "rainbow"] = "fast"
+    preset: Literal["fast", "quick", "pqn", "dqn-2015", "dqn-2013", "rainbow"] = "fast"
     """where the options below come from"""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/dqn-GAME-PRESET, numbered where that is taken)"""
@@ -93,7 +94,7 @@ def train(options: Options, console: Console) -> None:
     from agents.dqn.loop import Training
     from agents.run import Run, StopSignal
     from games.atari import find_game
-    from games.atari_vector import AtariEnvs
+    from games.atari_vector import AtariEnvs, GamesLostError
 
     check(options.config)
     if options.processes < 0:
@@ -126,6 +127,8 @@ def train(options: Options, console: Console) -> None:
                 notice(f"stopped; go on with: {resume_command(options, directory)}")
                 return
             notice(f"trained: {ending}")
+        except GamesLostError as error:
+            raise GamesLostError(f"{error}; --resume goes on from what was saved last") from None
         finally:
             envs.close()
             if games is not None:
@@ -140,15 +143,15 @@ def train(options: Options, console: Console) -> None:
 
 def processes(asked: int, config: DqnConfig) -> int:
     """Return how many processes run the games: if nothing is asked, one a processor that does not learn meanwhile."""
-    from agents.arena import available_processors
+    from games.machine import available_processors
 
     return min(config.num_envs, asked or max(1, available_processors() - config.overlap))
 
 
 def evaluation_games(config: DqnConfig, number: int) -> AtariEnvs:
     """Return games for an evaluation, spread over all processors: nobody learns meanwhile."""
-    from agents.arena import available_processors
     from games.atari_vector import AtariEnvs
+    from games.machine import available_processors
 
     return AtariEnvs(config.game, number, config.protocol, min(number, available_processors()))
 
@@ -163,12 +166,20 @@ def choose_device(asked: str) -> torch.device:
 
 
 def tell_memory(config: DqnConfig, notice: Callable[[str], None]) -> None:
-    """Say how much memory the replay memory takes; DqnConfigError where the machine has not got it."""
-    from agents.dqn.replay import memory_bytes
+    """Say how much memory is needed for steps, where it is much; DqnConfigError where the machine has not got it."""
+    from agents.dqn.replay import STACK, memory_bytes
+    from games.machine import free_memory
 
+    free = free_memory()
     if config.learns_on_policy:
+        needed = memory_bytes(2 * config.rollout + STACK, config.num_envs)  # a rollout, and what is learnt from
+        if free is not None and needed > free:
+            raise DqnConfigError(
+                f"--num-envs {config.num_envs} --rollout {config.rollout}: the steps take {needed / 1e9:.1f} GB of "
+                f"memory and {free / 1e9:.1f} GB are free here"
+            )
         return
-    needed, free = memory_bytes(config.replay, 1), free_bytes()
+    needed = memory_bytes(config.replay, 1)
     gigabytes = f"{needed / 1e9:.1f} GB"
     if free is not None and needed > free:
         raise DqnConfigError(
@@ -177,15 +188,6 @@ def tell_memory(config: DqnConfig, notice: Callable[[str], None]) -> None:
         )
     if needed > TOLD_FROM:
         notice(f"the replay memory will take {gigabytes}, {config.replay} steps")
-
-
-def free_bytes() -> int | None:
-    """Return how much memory a process can still take, None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return None
 
 
 def run_rounds(run: Run, training: Training, games: AtariEnvs | None, stop: StopSignal, console: Console) -> str | None:
@@ -230,7 +232,7 @@ def run_rounds(run: Run, training: Training, games: AtariEnvs | None, stop: Stop
 
 
 def ending_of(config: DqnConfig, steps: int, journal: Journal) -> str | None:
-    """Return why a training is at its end after so many steps, None where it goes on."""
+    """Return why a training is at its end after this many steps, None where it goes on."""
     score, patience = journal.best_score, config.regularisers.patience
     if score is not None and config.target_score is not None and score >= config.target_score:
         return f"an evaluation reached {score:g}, and --target-score is {config.target_score:g}"

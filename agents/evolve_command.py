@@ -65,7 +65,8 @@ class Options:
     """Evolve a checkers evaluator by letting networks play each other; nothing else is taught.
 
     Presets: quick (two minutes on two cores), modern (the strongest by the clock), paper (Chellapilla & Fogel's method,
-    840 generations). A preset sets the options below it; what is given beside it wins.
+    840 generations). A preset sets the options below; an option given on the command line
+    overrides it.
 
     examples:
       train.py evolve --preset quick

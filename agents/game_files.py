@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from agents.durable import replace_file, write_all
 from agents.match import RESIGNATION, GameRecord
 from games.notation import read_vertex
-from games.pdn import RESULTS, read_games
+from games.pdn import RESULT_NAMES, read_games
 from games.pdn import write_game as write_pdn
 from games.rules import Game
 from games.sgf import SgfError, SgfGame, SgfStart
@@ -21,7 +21,6 @@ from games.sgf import write_game as write_sgf
 EVENT = "playfield tournament"
 PDN, SGF = "games.pdn", "sgf"
 Made = TypeVar("Made")
-PDN_RESULTS = {value: text for text, value in RESULTS.items()}
 SGF_ENDINGS = {RESIGNATION: "R", "timeout": "T", "illegal move": "F", "crash": "F"}
 
 
@@ -110,7 +109,7 @@ class SgfFolder:
 
 def pdn_of(record: GameRecord, rules: str) -> str:
     """Return a game of checkers as PDN; PdnError where its turns are not legal."""
-    result = PDN_RESULTS[record.result]
+    result = RESULT_NAMES[record.result]
     played = next(read_games(" ".join((*record.turns, result))))
     tags = {
         "Event": EVENT,

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.durable import TEMPORARY, json_line, remove_temporaries, replace_file, write_all
-from agents.game_files import PDN_RESULTS, game_files
+from agents.game_files import game_files
 from agents.match import GameRecord
+from games.pdn import RESULT_NAMES
 from games.rules import Game
 
 CONFIG, LINES = "tournament.json", "results.jsonl"
@@ -199,7 +200,7 @@ def _parse_record(line: bytes) -> GameRecord | None:
         len(record.players) == 2
         and all(isinstance(text, str) for text in texts)
         and all(type(number) is int and number >= 0 for number in numbers)
-        and record.result in PDN_RESULTS
+        and record.result in RESULT_NAMES
         and type(record.result) is float
     )
     return record if is_sound else None

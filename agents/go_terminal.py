@@ -13,10 +13,10 @@ from agents.game_files import SGF_ENDINGS
 from agents.go_conduct import status_of
 from agents.terminal_styles import Heat, Played, Questions
 from agents.umpire import Verdict
+from games.go import star_points
 from games.go_board import BLACK, EMPTY, WHITE
 from games.go_status import board_of, score_name
 from games.notation import COLUMN_LETTERS
-from games.render import star_points
 from games.rules import State
 from games.sgf import SgfGame, SgfStart, write_game
 
@@ -58,7 +58,7 @@ class GoStyle:
                 point = row * columns + column
                 stone, rank = int(stones[point]), ranks.get(point, 0)
                 is_last = point == int(state.last_moves[0]) and not heat
-                is_star = (row, column) in stars
+                is_star = point in stars
                 if view.colour:
                     share = (heat or {}).get(point, 0.0) / most
                     glyph = _glyph(

@@ -2,8 +2,9 @@
 
 Raw area is no judge where players pass as people do, with dead stones on the board. So each side is asked which stones
 are dead: an outside engine by final_status_list, our own players by random games from the end. Where the two come to
-the same winner, that is the result; where they do not, the game is played on and what stands at its end lives, as
-Chinese rules have it. A referee, where one is given, decides alone.
+the same winner, that is the result. Between two engines that name different winners, random games decide; where an
+engine and one of our players disagree, the game is played on and what stands at its end lives, as Chinese rules have
+it. A referee, where one is given, decides alone.
 """
 
 from __future__ import annotations

@@ -11,23 +11,10 @@ from games.rules import State
 LETTERS = ".XO"  # empty, Black, White
 
 
-def star_points(rows: int, columns: int) -> frozenset[int]:
-    """Return the points that are marked on a board so that people find their way."""
-    if rows != columns or rows < 7:
-        return frozenset()
-    most = 9 if rows % 2 and rows > 7 else 5 if rows % 2 else 4
-    points = go.handicap_points(rows, 4)
-    if most >= 5:
-        points.append(rows * rows // 2)
-    if most == 9 and rows >= 13:
-        points = go.handicap_points(rows, 9)
-    return frozenset(points)
-
-
 def plain_board(state: State, *notes: str) -> str:
     """Return a board as lines: coordinates all around, the last move in parentheses, and notes to the right of it."""
     rows, columns = int(state.rows), int(state.columns)
-    board, stars = board_of(state), star_points(rows, columns)
+    board, stars = board_of(state), go.star_points(rows, columns)
     last = int(state.last_moves[0])
     header = "   " + " ".join(COLUMN_LETTERS[:columns])
     beside = [

@@ -25,7 +25,7 @@ class Options:
 
     Presets: quick (four minutes to a Go network to play against), small (an hour on a processor), resnet-6x96 (for a
     GPU, or days), checkers; and the published networks clark-storkey, maddison12, alphago13. A preset sets the options
-    below it; what is given beside it wins.
+    below; an option given on the command line overrides it.
 
     examples:
       train.py imitate --data data/go

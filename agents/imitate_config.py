@@ -15,51 +15,51 @@ class ImitateConfig:
     """Learning from recorded games."""
 
     network: str = "resnet-4x64"
-    """Architecture, a preset of nets/presets.py: resnet-BxC, clark-storkey, maddison12, alphago13."""
+    """architecture, a preset of nets/presets.py: resnet-BxC, clark-storkey, maddison12, alphago13"""
     grow: str = ""
-    """With --init: the architecture, resnet-BxC, that its network grows to, at first without changing what it says."""
+    """with --init: the architecture, resnet-BxC, that its network grows to, at first without changing what it says"""
     features: str = "observe"
-    """Planes that the network sees: observe (the game's own) or, for Go, a set of games/go_features.py."""
+    """planes that the network sees: observe (the game's own) or, for Go, a set of games/go_features.py"""
     positions: int = 0
-    """Positions to train on in all, 0 for no limit; the learning rate falls to its end over them."""
+    """positions to train on in all, 0 for no limit; the learning rate follows its schedule over them"""
     minutes: float = 0.0
-    """Minutes to train in all, 0 for no limit; with both limits the nearer one counts."""
+    """minutes to train in all, 0 for no limit; with both limits the nearer one counts"""
     seed: int = 0
-    """Seed of the first weights, the order of positions and their symmetries."""
+    """seed of the first weights, the order of positions and their symmetries"""
     batch_size: int = 64
-    """Positions a step."""
+    """positions a step"""
     optimiser: Literal["adamw", "muon", "sgd"] = "adamw"
-    """adamw, muon (steps of orthogonal matrices, Jordan et al. 2024), or sgd with Nesterov's momentum of 0.9."""
+    """adamw, muon (steps of orthogonal matrices, Jordan et al. 2024), or sgd with Nesterov's momentum of 0.9"""
     learning_rate: float = 3e-3
-    """Greatest learning rate."""
+    """greatest learning rate"""
     warmup: float = 0.05
-    """Share of the budget over which the learning rate rises from 0."""
+    """share of the budget over which the learning rate rises from 0"""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """How the learning rate falls to 0 at the end of the budget, or that it does not."""
+    """how the learning rate falls to 0 over the budget; constant: it does not"""
     weight_decay: float = 1e-2
-    """Share of each weight that is taken off, times the learning rate, a step (adamw; sgd adds it to the gradient)."""
+    """share of each weight taken off a step, times the learning rate (adamw, muon; sgd adds it to the gradient)"""
     value_weight: float = 0.5
-    """Factor of the value head's squared error; 0 learns no values."""
+    """factor of the value head's squared error; 0 learns no values"""
     average: float = 0.0
-    """Decay a step of a running average of the weights, which is then the network that is kept; 0 for none."""
+    """decay a step of a running average of the weights, which is then the network that is kept; 0 for none"""
     augment: bool = True
-    """Show each position under a symmetry of the board drawn at random."""
+    """show each position under a symmetry of the board drawn at random"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the convolutions; auto: bfloat16 where the processor or the GPU has instructions for it."""
+    """of the convolutions; auto: bfloat16 where the processor or the GPU has instructions for it"""
     held_out: float = 0.02
-    """Share of the games that is kept apart for validation, chosen by their moves."""
+    """share of the games that is kept apart for validation, chosen by their moves"""
     validation_positions: int = 2000
-    """Positions of the games kept apart that a validation looks at."""
+    """positions of the games kept apart that a validation looks at"""
     period: int = 20_000
-    """Positions between validations; each saves a checkpoint."""
+    """positions between validations; each saves a checkpoint"""
     patience: int = 0
-    """Validations in a row without a lower loss after which training stops; 0 never stops early."""
+    """validations in a row without a lower loss after which training stops; 0 never stops early"""
     l1: float = 0.0
-    """Factor of the sum of the weights' absolute values in the loss."""
+    """factor of the sum of the weights' absolute values in the loss"""
     l2: float = 0.0
-    """Factor of the sum of their squares; with --l1 this is the elastic net."""
+    """factor of the sum of their squares; with --l1 this is the elastic net"""
     max_norm: float = 0.0
-    """Greatest norm of the weights into one unit; 0 for none."""
+    """greatest norm of the weights into one unit; 0 for none"""
 
 
 PRESETS = {

@@ -21,7 +21,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents.accuracy import Predict, choose, measure, predict_all, summary, table
-from agents.arena import available_processors
 from agents.imitate import Learner, adapted, mover_logits, train
 from agents.imitate_command import Options, data_paths, resume_command
 from agents.imitate_config import ImitateError
@@ -33,6 +32,7 @@ from agents.run import Run, StopSignal
 from games.archives import load_records
 from games.catalogue import find_game
 from games.compiled import NDArray
+from games.machine import available_processors
 from games.record_batches import Batch, PositionReader
 from games.records import Positions, Records
 from games.rules import Game

@@ -38,11 +38,6 @@ class Keyboard:
         self._held: dict[str, float] = {}  # until when, by the monotonic clock
         self._settings: list[Any] | None = None
 
-    @property
-    def is_there(self) -> bool:
-        """Whether there is a terminal to read from."""
-        return self._settings is not None
-
     def __enter__(self) -> Keyboard:
         if termios is not None and sys.stdin.isatty():
             self._settings = termios.tcgetattr(sys.stdin)

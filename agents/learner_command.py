@@ -52,10 +52,10 @@ def parse(options: type[OptionsT], arguments: Sequence[str], presets: Mapping[st
 
 def run(program: str, train: Callable[[], None]) -> int:
     """Train, and return the exit status: 2 where a door refuses, 130 after Ctrl-C, each with its one line."""
-    from games.compiled import announce_compilation
-
-    announce_compilation()
     try:
+        from games.compiled import announce_compilation  # numba, which takes a second to load
+
+        announce_compilation()
         train()
     except ValueError as error:  # RunError and the other doors' errors
         print(f"{program}: {error}", file=sys.stderr)

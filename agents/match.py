@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from agents.analysis import RESIGN, IllegalMoveError, PlayerError
-from agents.arena import available_processors
-from agents.child_processes import child_settings
 from agents.player import Player, make_player, parse_spec
 from agents.umpire import Umpire, Verdict, make_umpire
+from games.child_processes import child_settings
+from games.machine import available_processors
 from games.notation import play_turn, turn_name
 from games.openings import Opening
 from games.rules import Game, State, States, apply, game_of, is_over, to_play
@@ -33,8 +33,6 @@ MAX_TURNS = 1000  # a game under rules that need not end it is drawn here
 STOP_SECONDS = 2.0  # how long a worker process may take to close its players before it is killed
 FORFEITS = ("illegal move", "crash", "timeout")  # the reasons why a game is lost off the board
 RESIGNATION = "resignation"  # the reason why a player's own word ends a game
-
-DRAW_LOTS = ("random", "policy", "mcts", "rollouts")  # kinds of player whose seed matters
 
 PlayerFactory = Callable[[Game, int], Player]  # (game, seed) -> player
 
@@ -139,7 +137,7 @@ def play_game(
 
 
 def has_move_limit(state: State) -> bool:
-    """Say whether the rules themselves end a game after so many moves, as those of Go do, and count it then."""
+    """Say whether the rules themselves end a game after this many moves, as those of Go do, and count it then."""
     return "move_limit" in (state.dtype.names or ()) and bool(state.move_limit > 0)
 
 
@@ -168,7 +166,7 @@ def contestants(specs: Sequence[str]) -> list[Contestant]:
     for spec in specs:
         names.append(spec if spec not in specs[: len(names)] else f"{spec} #{specs[: len(names) + 1].count(spec)}")
     return [
-        Contestant(name, functools.partial(make_player, spec), keep=parse_spec(spec).kind not in DRAW_LOTS)
+        Contestant(name, functools.partial(make_player, spec), keep=not parse_spec(spec).kind.is_random)
         for name, spec in zip(names, specs, strict=True)
     ]
 
@@ -187,19 +185,6 @@ def schedule(num_players: int, games: int, openings: Sequence[Opening], seed: in
         for round in range(games)
         for pairing, players in enumerate(pairings)
     ]
-
-
-def round_robin(
-    game: Game,
-    players: Sequence[Contestant],
-    games: int,
-    openings: Sequence[Opening],
-    rules: str | None = None,
-    seed: int = 0,
-    workers: int | None = None,
-) -> Generator[GameRecord, None, None]:
-    """Play `games` games between each two players and yield each as it finishes; see `schedule` and `play_games`."""
-    return play_games(game, players, schedule(len(players), games, openings, seed), rules, workers)
 
 
 def player_seeds(seed: int, pairing: int, round: int) -> tuple[int, int]:

@@ -127,27 +127,53 @@ TREE_OPTIONS: Mapping[str, Option] = {
     "gumbel": Option(int, 0, 1),  # sequential halving at the root
     "rollouts": Option(int, 1, 10**6),  # random games from each leaf
 }
-PLAYERS: Mapping[str, Mapping[str, Option]] = {
-    "human": {},
-    "random": {},
-    "material": CHECKERS_OPTIONS,
-    "lines": SEARCH_OPTIONS,
-    "alphabeta": {"model": Option(str), **CHECKERS_OPTIONS},
-    "policy": {"model": Option(str), "temperature": TREE_OPTIONS["temperature"]},
-    "mcts": {
-        "model": Option(str),
-        "value": Option(str),  # a network of its own for the value
-        **TREE_OPTIONS,
-        "lambda": Option(float, 0, 1),  # weight of rollouts in the value
-    },
-    "rollouts": TREE_OPTIONS,
-    "hub": {**LIMITS, "frame": Option(str, choices=("rotated", "plain"))},  # see agents/hub.py
-    "gtp": {"seconds": LIMITS["seconds"]},
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the command lines know of a kind of player."""
+
+    options: Mapping[str, Option]
+    game: str = ""  # the family that it plays, "" for every one
+    needs_model: bool = False
+    searches_tree: bool = False  # see agents/tree_players.py
+    is_random: bool = False  # its seed matters
+    advises: bool = True  # it can say what it thinks of a position
+    is_outside: bool = False  # its spec ends with an engine's command line
+
+
+BARE_MODEL = "model"  # the kind of a spec that is a model file or folder alone
+PLAYERS: Mapping[str, Kind] = {
+    "human": Kind({}, advises=False),
+    "random": Kind({}, is_random=True, advises=False),
+    "material": Kind(CHECKERS_OPTIONS, game="checkers"),
+    "lines": Kind(SEARCH_OPTIONS, game="connect_four"),
+    "alphabeta": Kind({"model": Option(str), **CHECKERS_OPTIONS}, needs_model=True),
+    "policy": Kind(
+        {"model": Option(str), "temperature": TREE_OPTIONS["temperature"]},
+        needs_model=True,
+        searches_tree=True,
+        is_random=True,
+    ),
+    "mcts": Kind(
+        {
+            "model": Option(str),
+            "value": Option(str),  # a second network, for the value
+            **TREE_OPTIONS,
+            "lambda": Option(float, 0, 1),  # weight of rollouts in the value
+        },
+        needs_model=True,
+        searches_tree=True,
+        is_random=True,
+    ),
+    "rollouts": Kind(TREE_OPTIONS, searches_tree=True, is_random=True),
+    "hub": Kind(  # see agents/hub.py
+        {**LIMITS, "frame": Option(str, choices=("rotated", "plain"))}, game="checkers", advises=False, is_outside=True
+    ),
+    "gtp": Kind({"seconds": LIMITS["seconds"]}, game="go", advises=False, is_outside=True),
 }
-TREE_PLAYERS = ("policy", "mcts", "rollouts")  # see agents/tree_players.py
-NETWORK_PLAYERS = ("alphabeta", "policy", "mcts", "model")  # a model file belongs to them
-OUTSIDE = ("hub", "gtp")  # players whose spec ends with an engine's command line
-GAME_OF = {"material": "checkers", "lines": "connect_four", "hub": "checkers", "gtp": "go"}  # players of one game only
+# A bare model may be searched as a tree, with random games in its leaves.
+MODEL_KIND = Kind({}, needs_model=True, is_random=True)
 EXAMPLES = (
     "human, random, material:depth=4 (checkers), lines:depth=8 (connect_four), alphabeta:model=FILE,depth=8, "
     "policy:model=FILE, mcts:model=FILE,visits=400, rollouts:visits=1000, hub:COMMAND (checkers), gtp:COMMAND (go), "
@@ -159,25 +185,30 @@ EXAMPLES = (
 class PlayerSpec:
     """A spec string, taken apart."""
 
-    kind: str  # a key of PLAYERS, or "model" for a bare file or folder
+    name: str  # a key of PLAYERS, or BARE_MODEL
     options: Mapping[str, int | float | str]
+
+    @property
+    def kind(self) -> Kind:
+        """Return what is known of such players."""
+        return PLAYERS.get(self.name, MODEL_KIND)
 
 
 def parse_spec(text: str) -> PlayerSpec:
     """Take a spec string apart without looking at the disk; PlayerError says what exists."""
-    kind, colon, rest = text.strip().partition(":")
-    if kind not in PLAYERS:
-        is_path = bool(kind) and (not colon or len(kind) == 1)  # one letter before a colon is a Windows drive
+    name, colon, rest = text.strip().partition(":")
+    if name not in PLAYERS:
+        is_path = bool(name) and (not colon or len(name) == 1)  # one letter before a colon is a Windows drive
         if not is_path:
-            raise PlayerError(f"player {text!r}: no such player{_near(kind, PLAYERS)}; there are: {EXAMPLES}")
-        return PlayerSpec("model", {"model": text.strip()})
+            raise PlayerError(f"player {text!r}: no such player{_near(name, PLAYERS)}; there are: {EXAMPLES}")
+        return PlayerSpec(BARE_MODEL, {"model": text.strip()})
 
-    if kind in OUTSIDE:
-        return _parse_outside_spec(text, kind, rest)
-    return PlayerSpec(kind, _parse_options(text, kind, rest.split(",") if colon else []))
+    if PLAYERS[name].is_outside:
+        return _parse_outside_spec(text, name, rest)
+    return PlayerSpec(name, _parse_options(text, name, rest.split(",") if colon else []))
 
 
-def _parse_outside_spec(text: str, kind: str, rest: str) -> PlayerSpec:
+def _parse_outside_spec(text: str, player: str, rest: str) -> PlayerSpec:
     """Take the options before an engine's command line off, as a shell does with variables before a command."""
     items = []
     command = rest.strip()
@@ -185,17 +216,17 @@ def _parse_outside_spec(text: str, kind: str, rest: str) -> PlayerSpec:
         items.append(match[1])
         command = command[match.end() :]
     if not command:
-        raise PlayerError(f"player {text!r}: the engine's command line is missing, as in {kind}:./engine --{kind}")
-    return PlayerSpec(kind, {**_parse_options(text, kind, items), "command": command})
+        raise PlayerError(f"player {text!r}: the engine's command line is missing, as in {player}:./engine --{player}")
+    return PlayerSpec(player, {**_parse_options(text, player, items), "command": command})
 
 
-def _parse_options(text: str, kind: str, items: list[str]) -> dict[str, int | float | str]:
+def _parse_options(text: str, player: str, items: list[str]) -> dict[str, int | float | str]:
     options: dict[str, int | float | str] = {}
-    allowed = PLAYERS[kind]
+    allowed = PLAYERS[player].options
     for item in items:
         name, equals, value = (part.strip() for part in item.partition("="))
         if name not in allowed or not equals:
-            takes = f"{kind} takes {', '.join(f'{known}=' for known in allowed)}" if allowed else f"{kind} takes none"
+            takes = f"{player} takes {', '.join(f'{known}=' for known in allowed) if allowed else 'none'}"
             raise PlayerError(f"player {text!r}: no option {item.strip()!r}{_near(name, allowed)}; {takes}")
         if name in options:
             raise PlayerError(f"player {text!r}: {name}= is given twice")
@@ -209,35 +240,36 @@ def _parse_options(text: str, kind: str, items: list[str]) -> dict[str, int | fl
 def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | None = None) -> Player:
     """Make the player that a spec string names; PlayerError says what exists.
 
-    `seed` is for players that draw lots. `on_progress` hears from players that think for long, in the thread that acts.
+    `seed` is for players that choose at random. `on_progress` hears from players that think for long, in
+    the thread that acts.
     """
     parsed = parse_spec(spec)
-    family = GAME_OF.get(parsed.kind, game.family)
+    family = parsed.kind.game or game.family
     if family != game.family:
-        raise PlayerError(f"player {spec!r}: {parsed.kind} plays {family}, not {game.family}; there are: {EXAMPLES}")
-    if parsed.kind == "human":
+        raise PlayerError(f"player {spec!r}: {parsed.name} plays {family}, not {game.family}; there are: {EXAMPLES}")
+    if parsed.name == "human":
         raise PlayerError(f"player {spec!r}: a person needs a terminal, which only play.py gives")
-    if parsed.kind == "random":
+    if parsed.name == "random":
         return RandomPlayer(spec, game, seed)
-    if parsed.kind == "hub":
+    if parsed.name == "hub":
         from agents.hub_client import HubPlayer
 
         return HubPlayer(spec, parsed.options, on_progress)
-    if parsed.kind == "gtp":
+    if parsed.name == "gtp":
         from agents.gtp.client import GtpPlayer
 
         return GtpPlayer(spec, game, parsed.options)
     try:
         file = None
-        if parsed.kind in NETWORK_PLAYERS:
+        if parsed.kind.needs_model:
             if "model" not in parsed.options:
-                example = "models/checkers-anaconda" if parsed.kind == "alphabeta" else "FILE"
-                raise PlayerError(f"player {spec!r}: which model? As in {parsed.kind}:model={example}")
+                example = "models/checkers-anaconda" if parsed.name == "alphabeta" else "FILE"
+                raise PlayerError(f"player {spec!r}: which model? As in {parsed.name}:model={example}")
             file = _model_for(game, spec, str(parsed.options["model"]))
-        if parsed.kind in TREE_PLAYERS or (parsed.kind == "model" and _is_policy(file)):
+        if parsed.kind.searches_tree or (parsed.name == BARE_MODEL and _is_policy(file)):
             from agents.tree_players import make_tree_player
 
-            kind = "mcts" if parsed.kind == "model" else parsed.kind
+            kind = "mcts" if parsed.name == BARE_MODEL else parsed.name
             value = parsed.options.get("value")
             files = (file, None if value is None else _model_for(game, spec, str(value)))
             return make_tree_player(spec, kind, parsed.options, files, game, seed, on_progress)
@@ -269,7 +301,7 @@ def _make_alphabeta(
     if file is not None:
         evaluator = evaluators.load_evaluator(file)
     else:
-        evaluator = evaluators.material() if parsed.kind == "material" else evaluators.lines()
+        evaluator = evaluators.material() if parsed.name == "material" else evaluators.lines()
     extras: dict[str, Any] = {"table_bits": int(options.pop("table"))} if "table" in options else {}
     if "extension" in options:
         extras["extension"] = int(options.pop("extension"))

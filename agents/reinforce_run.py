@@ -17,7 +17,6 @@ from rich.console import Console
 from agents import learner_command
 from agents.alphago_config import REINFORCE_PRESETS, ReinforceConfig
 from agents.analysis import PlayerError
-from agents.arena import available_processors
 from agents.learner_command import run_directory
 from agents.model_files import MODEL_FILE, find_model
 from agents.network_evaluator import NetworkEvaluator, encoder_of, save_for_game
@@ -29,6 +28,7 @@ from agents.run import Run, StopSignal
 from agents.steps_bar import StepsBar
 from games.catalogue import find_game
 from games.compiled import NDArray
+from games.machine import available_processors
 from games.rules import Game, States
 from nets.inference import make_inference
 from nets.models import PolicyValueNet, load_model

@@ -36,7 +36,7 @@ class StepsBar:
         self._bar.stop()
 
     def show(self, done: int, shown: str) -> None:
-        """Say that so many steps are done, and what they brought."""
+        """Say that this many steps are done, and what they brought."""
         self._bar.update(self._task, completed=done, shown=shown)
         now = time.monotonic()
         if not self._console.is_terminal and (done == self._total or now - self._printed >= PRINT_PERIOD):

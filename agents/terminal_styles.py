@@ -15,10 +15,8 @@ from agents.board_view import FACES, View, board_lines
 from agents.umpire import Verdict
 from games.checkers import CHECKERS
 from games.notation import Turn, legal_turns, turn_name
-from games.pdn import RESULTS, PdnGame, fen_name, write_game
+from games.pdn import RESULT_NAMES, PdnGame, fen_name, write_game
 from games.rules import Game, State
-
-PDN_RESULTS = {value: text for text, value in RESULTS.items()}
 
 # What ended a game (agents/umpire.py) in words; {loser} is a side's name, the others are fields of the record.
 REASONS = {
@@ -158,7 +156,7 @@ class CheckersStyle(DiscStyle):
         }
         game = PdnGame(
             turns=tuple(played.turns),
-            result="*" if played.verdict is None else PDN_RESULTS[played.verdict.result],
+            result="*" if played.verdict is None else RESULT_NAMES[played.verdict.result],
             tags=tags,
             start=fen_name(played.positions[0]),
             comments={} if played.verdict is None else {len(played.turns): played.told},

@@ -13,6 +13,7 @@ import numpy as np
 
 from agents.analysis import Analysis, MoveAnalysis, PlayerError, Progress
 from agents.mcts.rollouts import by_rollouts, mixed
+from agents.mcts.root import GREEDY_TEMPERATURE
 from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
 from games.compiled import NDArray
 from games.rules import Game, State, States, to_play
@@ -27,7 +28,6 @@ ROLLOUTS = 8  # from each leaf beside a network: so many cost little next to it,
 MIXTURE = 0.25  # lambda, the weight of rollouts beside a value head (Silver et al. 2016: 0.5)
 FORCED_VISITS = 16  # where there is nothing to choose
 PROGRESS_PERIOD = 0.1  # seconds between reports of a search under way
-GREEDY = 0.01  # temperature at or below which the best action is played
 
 Options = Mapping[str, int | float | str]
 
@@ -75,7 +75,7 @@ def make_tree_player(
         raise PlayerError("gumbel=1 shares out a number of visits: give visits=")
     idle = [name for name in ("noise", "temperature") if settings.gumbel_actions and options.get(name)]
     if idle:
-        raise PlayerError(f"gumbel=1 draws lots of its own: leave {idle[0]}= out")
+        raise PlayerError(f"gumbel=1 already draws at random: leave {idle[0]}= out")
     rollouts, weight = int(options.get("rollouts", 0)), options.get("lambda")
     if network is None:
         evaluate: LeafEvaluator = by_rollouts(game, rollouts or 1, seed)
@@ -118,7 +118,7 @@ class PolicyPlayer:
         order = actions[np.argsort(-logits[actions], kind="stable")]
         priors = softmax(logits[order].astype(np.float64))
         chosen = 0
-        if self._temperature > GREEDY:
+        if self._temperature > GREEDY_TEMPERATURE:
             drawn = softmax(logits[order].astype(np.float64) / self._temperature)
             chosen = int(self._generator.choice(len(order), p=drawn))
         black_value = float(value) * (1 - 2 * to_play(state)) if self._network.has_value else None
@@ -164,7 +164,7 @@ class TreePlayer:
         self._tree_search = self._make_search(1)
 
     def _make_search(self, num_trees: int) -> TreeSearch:
-        """Return a search of so many trees, each with leaves enough that together they fill a batch."""
+        """Return a search of this many trees, each with leaves enough that together they fill a batch."""
         settings = replace(self._settings, leaves=math.ceil(self._settings.leaves / num_trees))
         seeds = np.random.SeedSequence(self._seed).generate_state(num_trees).tolist()
         return TreeSearch(self._game, self._evaluate, settings, seeds)
@@ -218,7 +218,7 @@ class TreePlayer:
         self._tree_search.stop()
 
     def new_game(self) -> None:
-        """Forget all trees; the lots go on."""
+        """Forget all trees; the random numbers go on."""
         self._tree_search.clear()
 
     def close(self) -> None:

@@ -18,7 +18,6 @@ from torch import Tensor
 from agents import learner_command
 from agents.alphago_config import VALUE_PRESETS, ValueConfig
 from agents.analysis import PlayerError
-from agents.arena import available_processors
 from agents.learner_command import run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import save_for_game
@@ -30,6 +29,7 @@ from agents.value_command import ValueOptions
 from agents.value_learning import play_value_games, squared_error, value_network
 from games.catalogue import find_game
 from games.compiled import NDArray
+from games.machine import available_processors
 from games.record_batches import Batch, PositionReader
 from games.record_formats import GameRecord
 from games.records import Positions, pack

@@ -16,40 +16,45 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from agents.arena import available_processors
-from agents.dqn.config import PRESETS, DqnConfig
+from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError
 from agents.dqn.learner import Learner
 from agents.dqn.loop import Training
 from agents.dqn.networks import q_network_spec
-from agents.dqn.replay import Samples
-from agents.dqn_command import processes
+from agents.dqn.replay import Samples, state_dtype
+from agents.dqn_command import choose_device, processes
 from benchmarks import frames_peers
 from benchmarks.peers import PeerMissingError
 from benchmarks.timing import BenchError, Document, installed_version
 from games.atari_vector import AtariEnvs
+from games.machine import available_processors
 
 NUM_ENVS = 32
 REPLAY_STEPS = 20_000  # of a memory while it is measured; its size changes no speed
 WARMUP_STEPS = 1_000
 
 
-def measure(game: str, presets: tuple[str, ...], seconds: float) -> Document:
+def measure(game: str, presets: tuple[str, ...], seconds: float, device_name: str) -> Document:
     """Return speeds of the emulator, of the learner and of whole trainings, with the peers'."""
     for name in presets:
         if name not in PRESETS:
             raise BenchError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
     if seconds <= 0:
         raise BenchError(f"--seconds {seconds:g} is not above 0")
+    try:
+        device = choose_device(device_name)
+    except DqnConfigError as error:
+        raise BenchError(str(error)) from None
     torch.set_num_threads(1)
     cores = available_processors()
     return {
         "game": game,
         "seconds": seconds,
         "processors": cores,
+        "device": device.type,
         "emulator": [emulator(game, cores, seconds), *peers(frames_peers.EMULATORS, game, NUM_ENVS, cores, seconds)],
-        "learner": [learner(name, seconds) for name in presets],
+        "learner": [learner(name, seconds, device) for name in presets],
         "training": [
-            *(training(game, name, seconds) for name in presets),
+            *(training(game, name, seconds, device) for name in presets),
             *peers(frames_peers.TRAININGS, game, cores, seconds),
         ],
     }
@@ -71,13 +76,13 @@ def emulator(game: str, cores: int, seconds: float) -> Document:
         envs.close()
 
 
-def learner(preset: str, seconds: float) -> Document:
+def learner(preset: str, seconds: float, device: torch.device) -> Document:
     """Return the updates a second that a preset's learner makes of samples that lie ready."""
     config = PRESETS[preset]
-    learner = Learner(q_network_spec(config, 6), config, torch.device("cpu"))
+    learner = Learner(q_network_spec(config, 6), config, device)
     rng = np.random.default_rng(0)
     size = config.batch_size
-    states = rng.integers(0, 256, (2, size, 84, 84, 4)).astype(np.float32)
+    states = rng.integers(0, 256, (2, size, 84, 84, 4)).astype(state_dtype(device))
     ones = np.ones(size, np.float32)
     samples = Samples(
         slots=np.arange(size),
@@ -110,12 +115,12 @@ def steps_an_update(config: DqnConfig) -> float:
     return config.steps_a_rollout / config.updates
 
 
-def training(game: str, preset: str, seconds: float) -> Document:
+def training(game: str, preset: str, seconds: float, device: torch.device) -> Document:
     """Return the agent steps a second of a whole training, once it learns."""
     config = replace(PRESETS[preset], game=game)
     if not config.learns_on_policy:
         config = replace(config, replay=REPLAY_STEPS, warmup=WARMUP_STEPS)
-    with parts(config) as whole:
+    with parts(config, device) as whole:
         rounds = whole.rounds()
         for done in rounds:
             if done.learnt:
@@ -131,11 +136,11 @@ def training(game: str, preset: str, seconds: float) -> Document:
 
 
 @contextmanager
-def parts(config: DqnConfig) -> Iterator[Training]:
+def parts(config: DqnConfig, device: torch.device) -> Iterator[Training]:
     """Yield a training as `train.py dqn` makes it."""
     envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(0, config))
     try:
-        yield Training(config, envs, torch.device("cpu"))
+        yield Training(config, envs, device)
     finally:
         envs.close()
 

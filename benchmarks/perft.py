@@ -15,7 +15,7 @@ from games.rules import Game, State
 
 DEFAULT_DEPTHS = {"checkers": 9, "connect_four": 9, "go": 3}  # turns
 MAX_DEPTH = 40  # turns; nobody will wait for it
-KO_RULES = {"simple": "simple-ko", "positional": "chinese"}  # Go's rule sets by their ko rule; "situational" is one
+KO_RULES = {"simple": "simple-ko", "positional": "chinese"}  # other names of Go's rule sets, by their ko rule
 ENDLESS = "endless"  # checkers' rule set without draws, under which a count depends on the board alone
 
 
@@ -27,16 +27,15 @@ def measure(game: Game, depth: int, fen: str | None, rules: str | None, repeats:
         raise BenchError(f"--fen describes a checkers position, and this is {game.name}")
     if rules is None:
         rules = ENDLESS if ENDLESS in game.rule_sets else next(iter(game.rule_sets))
-    elif game.family == "go":
-        rules = KO_RULES.get(rules, rules)
-    state = (game.new(1, rules) if fen is None else parse_fen(fen, rules))[0]
+    rule_set = KO_RULES.get(rules, rules) if game.family == "go" else rules
+    state = (game.new(1, rule_set) if fen is None else parse_fen(fen, rule_set))[0]
     counts = [perft(state, turns) for turns in range(1, depth + 1)]  # compiles, too
     seconds = cpu_seconds(lambda: perft(state, depth), repeats)
     return {
         "game": game.name,
         "counts": counts,
         **rate_fields("nodes", counts[-1], seconds),
-        "rules": rules,
+        "rules": rules,  # by the name that was asked for
         "fen": None if fen is None else fen_name(state),  # None: the start
         "repeats": repeats,
         "peers": [measure_peer(name, state, fen is None, depth) for name in COUNTERS],

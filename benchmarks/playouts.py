@@ -23,8 +23,8 @@ def measure(game: Game, rules: str | None, seed: int, repeats: int) -> Document:
     """Return the speed of random games of a size under a rule set, and open_spiel's."""
     if game.family != "go":
         raise BenchError(f"random games are measured of go, and this is {game.name}")
-    rules = KO_RULES.get(rules, rules) if rules else next(iter(game.rule_sets))
-    state = game.new(1, rules)[0]
+    rules = rules or next(iter(game.rule_sets))
+    state = game.new(1, KO_RULES.get(rules, rules))[0]
     scratch, stream = np.zeros(1, game.dtype), np.array([seed], np.uint64)
     totals = np.zeros(3, np.int64)  # wins, draws, moves
     calls = 0

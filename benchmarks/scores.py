@@ -14,12 +14,12 @@ from pathlib import Path
 
 from rich.table import Table
 
-from agents.arena import available_processors
 from agents.atari_scores import SCORES_2015
 from agents.dqn.journal import GAMES
 from benchmarks.frames import title_of
 from benchmarks.peers import PeerMissingError, installed
 from benchmarks.timing import BenchError, Document, installed_version
+from games.machine import available_processors
 
 SHARES = (0.1, 0.5, 1.0)  # of the way from random play to the human player: scores whose times are told
 PEER = "stable-baselines3"
@@ -56,14 +56,14 @@ def curve(run: Path) -> Document:
             {line["step"]: line for line in map(json.loads, (run / name).read_text().splitlines())}
             for name in ("metrics.jsonl", "timing.jsonl")
         )
-        if config.get("learner") != "dqn":
-            raise BenchError(f"{run}: a run of train.py {config.get('learner')}; name runs of train.py dqn")
     except FileNotFoundError as error:
         raise BenchError(
             f"{run}: no {Path(error.filename).name}; name the directory of a run of train.py dqn"
         ) from None
     except (OSError, ValueError) as error:
         raise BenchError(f"{run}: it cannot be read as a run of train.py dqn: {error}") from None
+    if config.get("learner") != "dqn":
+        raise BenchError(f"{run}: a run of train.py {config.get('learner')}; name runs of train.py dqn")
     seconds = dict(zip(timing, accumulate(line["seconds"] for line in timing.values()), strict=True))
     points, evaluations = (
         [

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from games.machine import available_processors
+
 LEAST_SECONDS = 0.2  # CPU time of one repetition of short work, so that the clock's steps and single hiccups drown
 VERSIONS = ("numba", "numpy", "torch")  # packages whose versions shape the speed
 
@@ -60,7 +62,7 @@ def machine() -> Document:
     """Return what a speed depends on beside the code; load is the system's average of the last minute."""
     return {
         "cpu": cpu_model(),
-        "cores": os.cpu_count() or 1,
+        "cores": available_processors(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
         **{name: installed_version(name) for name in VERSIONS},

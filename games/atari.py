@@ -51,7 +51,7 @@ class Protocol:
     full_action_set: bool = False
     """All 18 actions of the joystick, not only those that the game knows."""
     max_noops: int = 30
-    """A game begins with 1 to so many frames without an action, their number drawn evenly; 0 for none."""
+    """A game begins with 1 to this many frames without an action, their number drawn evenly; 0 for none."""
     max_episode_frames: int = 18_000
     """Frames, those before the first step among them, after which a game is cut off (truncated)."""
     terminal_on_life_loss: bool = True

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from games.atari import AtariError, AtariGame, GameLog, Protocol, action_names, find_game, find_protocol, max_log_length
 from games.atari_frames import FRAME_SIZE, compile_kernels
+from games.child_processes import child_settings
 
 STEP, RESET, SAVE, LOAD, STOP = b"step", b"reset", b"save", b"load", b"stop"  # what a process of games is told
 DONE = b""  # its answer; anything else is what went wrong
@@ -108,6 +109,10 @@ class _Games:
             game.new_game()
 
 
+class GamesLostError(AtariError):
+    """A process that ran games has died, and its games with it."""
+
+
 class AtariEnvs:
     """N games of one Atari game under one protocol; where a game ends, the next begins in the same step.
 
@@ -141,7 +146,8 @@ class AtariEnvs:
             ours, theirs = context.Pipe()
             arguments = (theirs, memory, int(part[0]), int(part[-1]) + 1, self.game, self.protocol)
             process = context.Process(target=_work, args=arguments, daemon=True)
-            process.start()
+            with child_settings():
+                process.start()
             theirs.close()
             self._workers.append((process, ours))
 
@@ -246,13 +252,15 @@ class AtariEnvs:
         """Wait until an order is carried out; without processes carry it out."""
         if not self._workers:
             self._games.obey(order)
-        answers = []
+        answers, lost = [], ""
         for process, connection in self._workers:
             try:
                 answers.append(connection.recv_bytes())
             except (EOFError, ConnectionResetError):
                 process.join()
-                answers.append(f"the process of some games ended with status {process.exitcode}".encode())
+                lost = f"the process of some games ended with status {process.exitcode}"
+        if lost:
+            raise GamesLostError(lost)
         for answer in answers:
             if answer != DONE:
                 raise RuntimeError(answer.decode())

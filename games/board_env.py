@@ -120,7 +120,7 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
         plays an illegal action.
     side: whom the learner plays against an opponent: 0 moves first; "random" draws at each reset.
     rules: a rule set of the game, by default its first.
-    max_plies: truncated after the first step at whose end so many turns are over, both players' counted; 0 never. A
+    max_plies: truncated after the first step at whose end this many turns are over, both players' counted; 0 never. A
         move limit of the rules themselves (Go's) truncates, too.
     illegal: "lose" ends the game with reward -1, the position unchanged and `info["illegal"]` saying what was legal;
         "raise" raises GameError instead. What is no action at all (a number out of range, not a number) always raises.

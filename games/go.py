@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import product
 
 import numpy as np
 
@@ -47,7 +48,6 @@ from games.go_board import (
     point_of,
     remember,
     stone_at,
-    stones_taken_by,
 )
 from games.go_scoring import area_score
 from games.rules import Game, GameError, State, States, contract_functions, register
@@ -61,12 +61,12 @@ __all__ = [
     "game",
     "handicap_points",
     "is_legal",
+    "parse_size",
     "point_of",
-    "position_hash",
     "set_board",
     "setup",
+    "star_points",
     "stone_at",
-    "stones_captured_by",
 ]
 
 NUM_PLANES = 16
@@ -223,20 +223,6 @@ def is_legal(state, action):
 
 
 @njit
-def position_hash(state):
-    """Return the hash of the stones alone, 0 for the empty board: what positional superko compares."""
-    return np.uint64(state.hash)
-
-
-@njit
-def stones_captured_by(state, action):
-    """Return how many enemy stones the mover's action takes; precondition: it is legal."""
-    if action == np.int64(state.rows) * np.int64(state.columns):
-        return np.int64(0)
-    return stones_taken_by(state, point_of(state, action), np.int64(state.to_move) + 1)
-
-
-@njit
 def set_board(state, stones, to_move):
     """Start the game at a board, stones int [rows * columns] of 0 empty, 1 black, 2 white; say whether it is legal.
 
@@ -276,7 +262,7 @@ def handicap_points(size: int, stones: int) -> list[int]:
     if not 2 <= stones <= most:
         allowed = f"allowed are 2 to {most}" if most else "there is none"
         raise GameError(f"a fixed handicap of {stones} stones on {size}x{size}: {allowed}")
-    near = 2 if size < 13 else 3
+    near = _marked_line(size)
     far, middle = size - 1 - near, size // 2
     corners = [(far, near), (near, far), (near, near), (far, far)]  # D4, Q16, D16, Q4
     sides = [(middle, near), (middle, far), (far, middle), (near, middle)]  # D10, Q10, K4, K16
@@ -284,6 +270,26 @@ def handicap_points(size: int, stones: int) -> list[int]:
     if stones > 4 and stones % 2:
         points.append((middle, middle))
     return [row * size + column for row, column in points]
+
+
+def star_points(rows: int, columns: int) -> frozenset[int]:
+    """Return the points, as actions, that a board has marks on: up to 4 in the corners, 1 in the middle, 4 between."""
+
+    def lines(length: int) -> list[int]:
+        near = _marked_line(length)
+        middle = [length // 2] if length % 2 and length >= 9 else []
+        return [near, *middle, length - 1 - near] if length >= 7 else []
+
+    return frozenset(
+        row * columns + column
+        for row, column in product(lines(rows), lines(columns))
+        if min(rows, columns) >= 15 or (row == rows // 2) == (column == columns // 2)
+    )
+
+
+def _marked_line(length: int) -> int:
+    """Return how far from the edge a board's outer marks are: on its third line, or on its fourth where it is large."""
+    return 2 if length < 13 else 3
 
 
 # --- a Game for every size --------------------------------------------------------------------------------------------
@@ -334,6 +340,14 @@ def find_size(name: str) -> Game | None:
     """Return the Game that a name such as "go-9x9" means, None where it is no such name."""
     match = re.fullmatch(r"go-(\d{1,2})x(\d{1,2})", name)
     return game(int(match[1]), int(match[2])) if match else None
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return the rows and columns that "9" or "9x13" mean; GameError where it is no size of a board."""
+    match = re.fullmatch(r"(\d{1,3})(?:x(\d{1,3}))?", text.strip())
+    if match is None:
+        raise GameError(f"board size {text!r}: allowed are lines such as 9, or rows and columns such as 9x13")
+    return int(match[1]), int(match[2] or match[1])
 
 
 GO = register(game(MAX_SIZE))

@@ -201,7 +201,7 @@ def careful_playout(state, points, places, stream):
 
 @njit
 def careful_owners(states, count, seed):
-    """Return who owns each point at the end of so many games, on the average: float32 [rows * columns], for Black.
+    """Return who owns each point at the end of this many games, on the average: float32 [rows * columns], for Black.
 
     states: [2], the position and a record to play in. Half of the games begin with the other player.
     """

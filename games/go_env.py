@@ -18,7 +18,7 @@ def go_env(size: int | tuple[int, int] = 19, komi: float = DEFAULT_KOMI, **setti
 def go_vector_env(
     num_envs: int = 1, size: int | tuple[int, int] = 19, komi: float = DEFAULT_KOMI, **settings: Any
 ) -> BoardVectorEnv:
-    """Return so many games of Go in step; the other settings are BoardVectorEnv's."""
+    """Return this many games of Go in step; the other settings are BoardVectorEnv's."""
     return BoardVectorEnv(game_of_size(size, komi), num_envs, **settings)
 
 

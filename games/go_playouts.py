@@ -112,7 +112,7 @@ def list_empty_points(state, points):
 
 @njit
 def list_taken_points(state, points, count):
-    """Add the points that the last move emptied to so many others and return how many there are."""
+    """Add the points that the last move emptied to this many others and return how many there are."""
     for chain in range(state.num_taken):
         first = np.int64(state.taken[chain])
         stone = first
@@ -127,7 +127,7 @@ def list_taken_points(state, points, count):
 
 @njit
 def playouts(state, scratch, count, stream):
-    """Play so many random games from a position; return Black's wins, the draws, and the moves made.
+    """Play this many random games from a position; return Black's wins, the draws, and the moves made.
 
     scratch: records [1] to play in; stream: uint64 [1], of random numbers.
     """

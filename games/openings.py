@@ -105,7 +105,7 @@ def three_move_openings() -> list[Opening]:
 
 
 def random_openings(game: Game, plies: int, count: int, seed: int) -> list[Opening]:
-    """Return up to `count` random lines of so many turns that lead to different positions and do not end the game.
+    """Return up to `count` random lines of this many turns that lead to different positions and do not end the game.
 
     Each turn is drawn evenly from the legal ones. There are fewer lines where nothing new turned up in many draws.
     """

@@ -20,6 +20,7 @@ from games.notation import NotationError, Turn, parse_turn, play_turn, read_rout
 from games.rules import State, States
 
 RESULTS: dict[str, float | None] = {"1-0": 1.0, "0-1": -1.0, "1/2-1/2": 0.0, "*": None}  # for player 0, Black
+RESULT_NAMES = {value: text for text, value in RESULTS.items()}
 SAME_RESULTS = {"2-0": "1-0", "0-2": "0-1", "1-1": "1/2-1/2"}  # points, as some federations write them
 STRENGTHS = {"!": 1, "?": 2, "!!": 3, "??": 4, "!?": 5, "?!": 6, "*": 7}  # as numeric annotation glyphs
 OWN_TAGS = ("Result", "SetUp", "FEN")  # tags that a PdnGame has fields for
@@ -116,8 +117,12 @@ class PdnGame:
     result: str = "*"  # a key of RESULTS
     tags: Mapping[str, str] = field(default_factory=dict)  # in order; not those of OWN_TAGS
     start: str = START_FEN  # FEN as fen_name writes it
-    comments: Mapping[int, str] = field(default_factory=dict)  # what is said after so many turns; runs of space are one
-    glyphs: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # numeric annotation glyphs after so many turns
+    comments: Mapping[int, str] = field(
+        default_factory=dict
+    )  # what is said after this many turns; runs of space are one
+    glyphs: Mapping[int, tuple[int, ...]] = field(
+        default_factory=dict
+    )  # numeric annotation glyphs after this many turns
 
 
 def read_games(text: str, bad: list[PdnError] | None = None) -> Iterator[PdnGame]:

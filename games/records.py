@@ -1,7 +1,7 @@
 """Recorded games of any board game, all of them in flat arrays, and their positions by number.
 
 A position is (game, ply): it is made by replaying the game's first `ply` actions in a kernel
-(`games/record_batches.py`), so 39 million positions of Go take 2 bytes each. `games/archives.py` reads files into
+(`games/record_batches.py`), so 39 million positions of Go take 2 bytes each. `games.archives` reads files into
 `Records`; a learner then writes
 
     records = load_records([Path("data/go")], "go").records

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,7 @@ def _go_text(state: State) -> str:
     letters = {EMPTY: ".", PIECE: "X", -PIECE: "O"}
     cells = _go_cells(state)
     rows, columns = cells.shape
-    stars = star_points(rows, columns)
+    stars = go.star_points(rows, columns)
     last = int(state.last_moves[0])
     header = "   " + " ".join(COLUMN_LETTERS[:columns])
     lines = [header]
@@ -129,7 +129,7 @@ def _go_text(state: State) -> str:
         marks = []
         for column in range(columns):
             mark = letters[int(cells[row, column])]
-            marks.append("+" if mark == "." and (row, column) in stars else mark)
+            marks.append("+" if mark == "." and row * columns + column in stars else mark)
         line = " " + " ".join(marks) + " "
         if last // columns == row:  # a pass stands below the last row
             place = 2 * (last % columns)
@@ -141,20 +141,6 @@ def _go_text(state: State) -> str:
     if state.captured.any():
         lines.append(f"stones lost: Black {state.captured[0]}, White {state.captured[1]}")
     return "\n".join(lines)
-
-
-def star_points(rows: int, columns: int) -> set[tuple[int, int]]:
-    """Return where a Go board has its marks."""
-
-    def lines(length: int) -> list[int]:
-        edge = 2 if length < 13 else 3
-        middle = [length // 2] if length % 2 and length >= 9 else []
-        return [edge, *middle, length - 1 - edge] if length >= 7 else []
-
-    points = set(product(lines(rows), lines(columns)))
-    if min(rows, columns) < 15:  # only the corners and the middle
-        points = {(row, column) for row, column in points if (row == rows // 2) == (column == columns // 2)}
-    return points
 
 
 _TEXTS: dict[str, Callable[[State], str]] = {
@@ -274,7 +260,8 @@ def _go_board(size: int, rows: int, columns: int) -> tuple[Picture, int, int]:
         picture[first + row * tile :, first : last_column + thickness][:thickness] = LINE
     for column in range(columns):
         picture[first : last_row + thickness, first + column * tile :][:, :thickness] = LINE
-    for row, column in star_points(rows, columns):
+    for point in go.star_points(rows, columns):
+        row, column = divmod(point, columns)
         window = picture[margin + row * tile :, margin + column * tile :][:tile, :tile]
         _paint(window, LINE, _disc(tile, max(0.09, 1.5 / tile)))
     return np.rint(picture).astype(np.uint8), tile, margin

@@ -1,8 +1,9 @@
-"""The contract of a board game: seven generic functions over one record, and the table of games that implement them.
+"""The contract of a board game: generic functions over one record, and the table of games that implement them.
 
 A position is one record of a numpy structured dtype; a batch is an array of records. Every game defines functions with
-these seven names (and the two that searches ask for), and registers them for its dtype. Kernels import the generic
-names from here; numba picks the game by the record's type at compile time, so there is no dispatch at run time.
+the names of CONTRACT, three of which only searches and environments ask for, and registers them for its dtype. Kernels
+import the generic names from here; numba picks the game by the record's type at compile time, so there is no dispatch
+at run time.
 
 Viewpoint: `returns` speaks for player 0 (the first mover). Only `observe` is the mover's.
 Shapes: B positions, A actions, W = ceil(A / 64) mask words, planes [C, H, W].

@@ -51,12 +51,6 @@ class SgfGame:
     tags: Mapping[str, str] = field(default_factory=dict)  # other properties of the root: PB, WR, RE, DT, ...
     comments: Mapping[int, str] = field(default_factory=dict)  # what is said after so many moves
 
-    @property
-    def alternates(self) -> bool:
-        """Say whether the players move in turn, start.to_play first."""
-        first = self.start.to_play
-        return all(player == (first + ply) % 2 for ply, player in enumerate(self.players))
-
 
 # --- reading --------------------------------------------------------------------------------------------------------
 

@@ -185,8 +185,8 @@ class _SignalStack(ctypes.Structure):
 def own_signal_stack() -> Iterator[None]:
     """Leave this thread the stack that it takes signals on.
 
-    Where OpenVINO computes in matrix units it gives the thread another one, and frees that with the network: the next
-    Ctrl-C was a segmentation fault.
+    Where OpenVINO computes in matrix units it gives the thread another one, and frees that with the network: without
+    this, the next signal would be a segmentation fault.
     """
     if sys.platform != "linux":
         yield

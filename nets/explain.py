@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nets.blocks import Conv, MaxPool
 from nets.cnn import Trunk, output_shapes
-from nets.models import PolicyValueNet, QNetwork
+from nets.models import QNetwork
 from nets.pooling import same_padding
 
 Method = Literal["gradients", "integrated", "gradcam", "perturbation"]
@@ -33,18 +33,6 @@ PERTURBATION_BATCH = 64  # disturbed inputs that go through the network at once
 def q_value_of(model: QNetwork, actions: Tensor) -> Target:
     """Return the target "Q-value of these actions", int64 [B]."""
     return lambda inputs: model.q_values(inputs).gather(1, actions[:, None]).squeeze(1)
-
-
-def logit_of(model: PolicyValueNet, actions: Tensor) -> Target:
-    """Return the target "logit of these moves", int64 [B]; precondition: a policy head with one output a move."""
-
-    def target(inputs: Tensor) -> Tensor:
-        logits = model(inputs).policy
-        assert logits is not None, "this network has no policy head"
-        picked: Tensor = logits.gather(1, actions[:, None]).squeeze(1)
-        return picked
-
-    return target
 
 
 def saliency(method: Method, model: QNetwork, frames: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def _is_installed(onnx_runtime: str) -> bool:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads for operations started by this thread."""
+    """Let torch use this many threads for operations started by this thread."""
     before = torch.get_num_threads()
     if before == count:
         yield

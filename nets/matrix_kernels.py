@@ -18,7 +18,6 @@ LANES, BLOCK_ROWS = (16, 8) if binding.get_host_cpu_features().get("avx512f") el
 BLOCK_VECTORS = 3
 
 FLOAT, VECTOR, INDEX = ir.FloatType(), ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
-MASK = ir.VectorType(ir.IntType(1), LANES)
 
 
 def _block(vectors: int, partial: bool) -> Any:

@@ -182,13 +182,8 @@ class BoardEvaluator(nn.Module):
             model.king_value.fill_(king_value)
         return model
 
-    def to_flat(self) -> NDArray[np.float32]:
-        """Return the weights as a flat vector, float32 [5046]; `king_value` is apart."""
-        flat: NDArray[np.float32] = self.flat_weights().cpu().numpy()
-        return flat
-
     def flat_weights(self) -> Tensor:
-        """Return the weights as a flat tensor [5046] outside the graph."""
+        """Return the weights as a flat tensor, float32 [5046], outside the graph; `king_value` is apart."""
         return torch.cat([_transposed(parameter.detach()).reshape(-1) for parameter in self.trunk.parameters()])
 
     def forward(self, codes: Tensor) -> Tensor:

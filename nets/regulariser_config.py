@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RegulariserConfig:
-    """What a learner's configuration holds of `nets.regularisers`; the defaults switch everything off."""
+    """Regularisers; all of them off by default."""
 
     l1: float = 0.0
     """factor of the sum of the weights' absolute values"""

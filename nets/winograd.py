@@ -104,7 +104,7 @@ class Buffers:
         self._arrays: dict[str, Floats] = {}
 
     def get(self, name: str, size: int) -> Floats:
-        """Return the array of a name, with room for so many numbers."""
+        """Return the array of a name, with room for this many numbers."""
         if name not in self._arrays or self._arrays[name].size < size:
             self._arrays[name] = np.zeros(size, np.float32)
         return self._arrays[name]
@@ -159,7 +159,7 @@ class WinogradEngine:
 
 
 def num_pieces(maps: Floats, tiles_at_once: int, threads: int) -> int:
-    """Return into how many pieces to split maps [N, H, W, C]: about so many tiles each, as many for each thread."""
+    """Return into how many pieces to split maps [N, H, W, C]: about this many tiles each, as many for each thread."""
     tiles = len(maps) * kernels.tiling(1, *maps.shape[1:3]).counts()[0]
     return max(1, min(len(maps), threads * math.ceil(tiles / tiles_at_once / threads)))
 

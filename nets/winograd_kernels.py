@@ -82,7 +82,7 @@ class Tiling(NamedTuple):
 
 
 def tiling(boards: int, rows: int, columns: int) -> Tiling:
-    """Return the tiling of so many maps of a size."""
+    """Return the tiling of this many maps of a size."""
     row_tiles, column_tiles = -(-rows // LARGE), -(-columns // LARGE)
     large_rows, large_columns = max(0, rows - 4 * row_tiles), max(0, columns - 4 * column_tiles)
     return Tiling(boards, rows, columns, row_tiles, large_rows, column_tiles, large_columns)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 COMMANDS = ["name", "list_commands", "boardsize", "clear_board", "komi", "get_komi", "play", "genmove", "undo", "quit"]
-COMMANDS += ["final_status_list", "final_score", "time_settings", "time_left", "kgs-genmove_cleanup"]
+COMMANDS += ["final_status_list", "time_settings", "time_left", "kgs-genmove_cleanup"]
 
 
 def main() -> None:
@@ -45,8 +45,6 @@ def main() -> None:
                 text = options.get("komi", komi)
             elif command == "final_status_list":
                 text = options.get("dead", "").replace(",", "\n")
-            elif command == "final_score":
-                text = options.get("score", "B+1.5")
             elif command in ("genmove", "kgs-genmove_cleanup"):
                 text = special(moves.pop(0) if len(moves) > 1 else moves[0])
             answer = f"={number} {text}".rstrip()

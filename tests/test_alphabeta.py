@@ -83,7 +83,7 @@ def random_checkers(rng: np.random.Generator) -> State:
 
 
 def random_line(game: Game, plies: int) -> Callable[[np.random.Generator], State]:
-    """Return what draws a position after up to so many random turns from the start."""
+    """Return what draws a position after up to this many random turns from the start."""
 
     def draw(rng: np.random.Generator) -> State:
         state = game.new(1, "endless" if game is CHECKERS else None)[0]

@@ -63,7 +63,7 @@ def test_adam_is_torchs() -> None:
         optimizer.zero_grad()
         ((model(torch.from_numpy(codes.astype(np.float32))) - torch.from_numpy(targets)) ** 2).mean().backward()
         optimizer.step()
-    expected = np.append(model.to_flat(), model.king_value.item())
+    expected = np.append(model.flat_weights(), model.king_value.item())
     # Where a gradient is next to nothing its sign decides the step: single weights may differ.
     assert (np.abs(vector - expected) < 1e-4).mean() > 0.99
     assert np.abs(vector - expected).max() < 0.02

@@ -216,7 +216,7 @@ def mask_of(*actions: int) -> NDArray:
 
 @njit
 def draw_actions(mask, count, seed):
-    """Return so many draws, int64[count]."""
+    """Return this many draws, int64[count]."""
     np.random.seed(seed)  # noqa: NPY002
     drawn = np.empty(count, np.int64)
     for i in range(count):

@@ -52,6 +52,15 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     generator = np.random.default_rng(1)
     covered = 0
     for trial in range(200):
-        estimate = mean_score(generator.normal(5, 2, size=40), seed=trial)
+        estimate = mean_score([generator.normal(5, 2, size=40)], seed=trial)
         covered += estimate.low <= 5 <= estimate.high
     assert 180 <= covered <= 198
+
+
+def test_trainings_that_differ_make_the_interval_wide() -> None:
+    games = np.random.default_rng(0).normal(0, 1, size=(3, 30))
+    alike = mean_score(list(games), seed=0)
+    apart = mean_score(list(games + np.array([[-20.0], [0.0], [20.0]])), seed=0)
+    assert alike.value == pytest.approx(apart.value)
+    assert alike.high - alike.low < 1.0
+    assert apart.high - apart.low > 25.0  # of one training drawn thrice at either end

@@ -14,7 +14,7 @@ import pytest
 
 from games import atari
 from games.atari import PROTOCOLS, AtariError, for_evaluation
-from games.atari_vector import AtariEnvs, Step
+from games.atari_vector import AtariEnvs, GamesLostError, Step
 
 N = 3
 
@@ -142,7 +142,7 @@ def test_a_process_that_dies_is_reported() -> None:
     process = envs._workers[0][0]
     process.kill()
     process.join()
-    with pytest.raises(RuntimeError, match="the process of some games ended"):
+    with pytest.raises(GamesLostError, match="the process of some games ended"):
         envs.step([0])
     envs.close()
 

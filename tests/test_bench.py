@@ -18,8 +18,10 @@ from agents.evolve import PRESETS
 from benchmarks import alphabeta, bench, evaluate, peers, perft, timing
 from benchmarks.inference import HALF_PRECISION
 from benchmarks.positions import PLIES, after_lines, random_lines
+from benchmarks.subjects import SUBJECTS
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
+from games.go import GO
 from games.rules import apply, game_of
 from nets.anaconda_layout import NUM_WEIGHTS
 
@@ -67,7 +69,8 @@ def test_perft_counts_from_another_position_and_of_another_game(capsys: pytest.C
 def test_perft_counts_go_of_any_size_by_ko_rule(capsys: pytest.CaptureFixture[str]) -> None:
     for rules, last in (("simple", 1168), ("positional", 1088), ("situational", 1112)):
         found = document(capsys, "perft", "go", "--size", 2, "--rules", rules, "--depth", 7)
-        assert (found["game"], found["counts"]) == ("go-2x2", [5, 21, 68, 156, 316, 604, last])
+        assert (found["game"], found["rules"]) == ("go-2x2", rules)
+        assert found["counts"] == [5, 21, 68, 156, 316, 604, last]
         assert [peer["name"] for peer in found["peers"] if "note" in peer] == ["open_spiel", "pydraughts"]
     found = document(capsys, "perft", "go", "--size", 3, "--rules", "simple-ko", "--depth", 4)
     assert (found["rules"], found["counts"]) == ("simple-ko", [10, 91, 738, 5281])
@@ -77,17 +80,18 @@ def test_perft_counts_go_of_any_size_by_ko_rule(capsys: pytest.CaptureFixture[st
 
 
 def test_playouts_of_go(capsys: pytest.CaptureFixture[str]) -> None:
-    found = document(capsys, "playouts", "go", "--size", 5, "--seed", 3)
-    assert (found["game"], found["rules"], found["seed"]) == ("go-5x5", "chinese", 3)
+    found = document(capsys, "playouts", "go", "--size", "5x6", "--seed", 3)
+    assert (found["game"], found["rules"], found["seed"]) == ("go-5x6", "chinese", 3)
     assert_speed(found, "playouts_per_second")
-    assert 20 < found["moves_per_playout"] < 60
+    assert 20 < found["moves_per_playout"] < 70
     assert 0 < found["black_wins"] < 1
     (peer,) = found["peers"]
     if "note" not in peer:
         assert_speed(peer, "playouts_per_second")
-        assert 10 < peer["moves_per_playout"] <= 50
-    found = document(capsys, "playouts", "go-2x3", "--rules", "simple")
-    assert (found["rules"], found["peers"][0].keys()) == ("simple-ko", {"name", "note"})
+        assert 10 < peer["moves_per_playout"] <= 60
+    for rules in ("positional", "situational", "simple", "simple-ko"):
+        found = document(capsys, "playouts", "go-2x3", "--rules", rules)
+        assert (found["rules"], found["peers"][0].keys()) == (rules, {"name", "note"})
 
 
 def test_alphabeta_searches_each_position_from_scratch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -319,10 +323,19 @@ def run_script(*arguments: str) -> tuple[str, set[str]]:
 
 
 def test_help_waits_for_no_library() -> None:
-    for arguments in (("--help",), *((subject, "--help") for subject in bench.SUBJECTS)):
+    for arguments in (("--help",), *((subject, "--help") for subject in SUBJECTS)):
         printed, imported = run_script(*arguments)
         assert "usage: bench.py" in printed
         assert not imported & {"torch", "numba", "numpy", "pyspiel"}
+
+
+@pytest.mark.parametrize("subject", ["perft", "playouts"])
+def test_help_names_every_rule_set_of_go(subject: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bench.main([subject, "--help"])
+    words = set(capsys.readouterr().out.replace(",", " ").split())
+    assert words >= {*GO.rule_sets, *perft.KO_RULES}
+    assert set(perft.KO_RULES.values()) <= GO.rule_sets.keys()
 
 
 def test_the_script_prints_one_document_and_needs_no_torch() -> None:

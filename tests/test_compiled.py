@@ -113,7 +113,7 @@ def test_every_kernel_source_counts_for_the_cache_and_other_files_do_not(tmp_pat
 
 
 def make_folders(home: Path, names: str, age: float) -> list[Path]:
-    """Make cache folders last used so many seconds ago, one for each hexadecimal digit in names."""
+    """Make cache folders last used this many seconds ago, one for each hexadecimal digit in names."""
     folders = [home / (16 * name) for name in names]
     for folder in folders:
         (folder / "inner").mkdir(parents=True)

@@ -97,7 +97,7 @@ def dying(real: Callable[..., Any], call: int, when: str) -> Callable[..., Any]:
 
 
 def wait_for_lines(directory: Path, count: int, process: subprocess.Popen[str]) -> None:
-    """Wait until a run has logged so many lines."""
+    """Wait until a run has logged this many lines."""
     path = directory / "metrics.jsonl"
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert process.poll() is None, process.communicate()
@@ -207,6 +207,9 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "quick", "--patience", "2"], "--patience 2: only with --evaluation-period STEPS"),
         (["--noisy", "--epsilon", "0.5"], "--epsilon 0.5: only with --no-noisy"),
         (["--preset", "rainbow", "--epsilon-steps", "7"], "--epsilon-steps 7: only with --no-noisy"),
+        (["--preset", "dqn-2015", "--steps", "40000"], "--steps 40000: more than --warmup 50000"),
+        (["--seed", "18446744073709551616"], "--seed 18446744073709551616: 0 to 4294967295"),
+        (["--num-envs", "1024", "--rollout", "1000000"], "--num-envs 1024 --rollout 1000000: the steps take"),
         (["--processes", "-1"], "--processes -1: at least 1, or 0"),
         (["--game", "pongg"], "no Atari game 'pongg'"),
         (["--random-shift", "50"], "--random-shift 50: at most 41"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,11 @@ import torch
 from agents.dqn.actor import Actor, q_values
 from agents.dqn.config import PRESETS, DqnConfig
 from agents.dqn.evaluation import evaluate
-from agents.dqn.learner import DivergedError, Learner
+from agents.dqn.learner import DivergedError, Learner, priority_errors
 from agents.dqn.loop import Training, epsilon_at, learning_rate_at
 from agents.dqn.networks import q_network_spec
 from agents.dqn.replay import Samples
+from agents.dqn.targets import categorical_loss
 from games.atari_vector import AtariEnvs
 from nets.blocks import Linear, Norm
 from nets.layers import NoisyLinear
@@ -114,6 +116,27 @@ def test_shards_give_the_gradients_of_the_whole_minibatch(name: str) -> None:
         for one, two in zip(whole.parameters, other.parameters, strict=True):
             torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
         assert np.allclose(found.errors, errors.errors, atol=1e-5)
+
+
+def test_states_in_bytes_are_learnt_from_as_floats_are() -> None:
+    config = replace(REPLAY, random_shift=4, shards=1)
+    learners = [Learner(q_network_spec(config, 6), config, CPU) for _ in range(2)]
+    batch = samples(config)
+    assert batch.next_states is not None
+    in_bytes = batch._replace(states=batch.states.astype(np.uint8), next_states=batch.next_states.astype(np.uint8))
+    found = [learner.learn(drawn, 1e-3) for learner, drawn in zip(learners, (batch, in_bytes), strict=True)]
+    assert found[0].loss == found[1].loss
+    for one, two in zip(*(learner.parameters for learner in learners), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_the_priority_of_a_distribution_that_is_learnt_is_none() -> None:
+    config = replace(RAINBOW, num_atoms=3, v_min=-1.0, v_max=1.0)
+    target = torch.tensor([[0.25, 0.5, 0.25], [0.0, 1.0, 0.0]])
+    logits = torch.tensor([[0.25, 0.5, 0.25], [1.0, 1.0, 2.0]]).log()
+    losses = categorical_loss(logits, target)
+    errors = priority_errors(logits, target, losses, config)
+    assert errors.tolist() == pytest.approx([0.0, math.log(4.0)], abs=1e-6)  # the divergence, not the cross-entropy
 
 
 def test_the_target_network_changes_only_every_so_many_updates() -> None:

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agents.dqn.config import PRESETS, DqnConfig
-from agents.dqn.replay import FRAME, FrameMemory, Rollout, SumTree, float_stacks, memory_bytes
+from agents.dqn.replay import FRAME, FrameMemory, Rollout, SumTree, memory_bytes, state_dtype, to_states
 from agents.dqn.sampling import NewestRollout, Replay, make_source, memory_state, restore_memory
 
 ENVS = 3
@@ -71,7 +72,7 @@ class Log:
 
 
 def filled(config: DqnConfig, rollouts: int, seed: int = 0) -> tuple[Replay | NewestRollout, Log, np.random.Generator]:
-    rng, source, log = np.random.default_rng(seed), make_source(config), Log()
+    rng, source, log = np.random.default_rng(seed), make_source(config, np.float32), Log()
     first = None
     for _ in range(rollouts):
         part = log.append(rollout(rng, config.rollout, first))
@@ -112,15 +113,19 @@ def test_what_a_replay_draws_is_what_was_written(rollouts: int, prioritised: boo
     assert len(drawn) > 0.9 * len(can_be_drawn)
 
 
-def test_states_hold_whole_frames_the_newest_last() -> None:
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_states_hold_whole_frames_the_newest_last(device: str) -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (2, 4, *FRAME), dtype=np.uint8)
-    states = float_stacks(frames)
-    assert states.dtype == np.float32 and np.array_equal(states, frames.transpose(0, 2, 3, 1))
+    dtype = state_dtype(torch.device(device))
+    states = to_states(frames, dtype)
+    assert states.dtype == (np.float32 if device == "cpu" else np.uint8)
+    assert np.array_equal(states, frames.transpose(0, 2, 3, 1))
     memory = FrameMemory(8, 2)
     memory.frames[2:6] = frames.swapaxes(0, 1)
     memory.num_written = 8
-    assert np.array_equal(memory.stacks(np.array([5, 5]), np.array([0, 1])), states)
+    read = memory.stacks(np.array([5, 5]), np.array([0, 1]), dtype)
+    assert read.dtype == dtype and np.array_equal(read, states)
 
 
 def test_the_newest_rollout_is_learnt_from_as_often_as_there_are_epochs() -> None:
@@ -197,7 +202,7 @@ def test_a_restored_source_draws_what_the_saved_one_draws(config: DqnConfig) -> 
     for samples in source.minibatches(0.5):
         source.note(samples, np.linspace(0, 1, 4, dtype=np.float32))
     arrays, state = source.get_state()
-    other = make_source(config)
+    other = make_source(config, np.float32)
     other.set_state({name: array.copy() for name, array in arrays.items()}, state)
     part = rollout(rng, 5)
     for each in (source, other):

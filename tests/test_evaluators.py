@@ -256,7 +256,7 @@ def test_a_saved_network_comes_back(tmp_path: Path) -> None:
 
     model, _ = load_model(path)
     assert isinstance(model, BoardEvaluator)
-    np.testing.assert_array_equal(model.to_flat(), weights[0])
+    np.testing.assert_array_equal(model.flat_weights(), weights[0])
     assert float(model.king_value) == king_values[0]
 
 

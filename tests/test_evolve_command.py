@@ -163,7 +163,7 @@ def trainer() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def wait_for_lines(directory: Path, count: int, process: subprocess.Popen[str]) -> None:
-    """Wait until a run has logged so many generations."""
+    """Wait until a run has logged this many generations."""
     path = directory / "metrics.jsonl"
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert process.poll() is None, process.communicate()

@@ -17,7 +17,6 @@ from nets.explain import (
     input_gradients,
     integrated_gradients,
     last_map,
-    logit_of,
     perturbation,
     q_value_of,
     saliency,
@@ -193,7 +192,12 @@ def test_a_board_network_is_explained_by_the_same_methods() -> None:
     model = preset("resnet-2x8", (3, 9, 9)).build().eval()
     assert isinstance(model, PolicyValueNet)
     planes = torch.rand(2, 3, 9, 9)
-    target = logit_of(model, torch.tensor([4, 81]))
+    moves = torch.tensor([[4], [81]])
+
+    def target(inputs: Tensor) -> Tensor:
+        logits: Tensor = model(inputs).policy
+        return logits.gather(1, moves).squeeze(1)
+
     assert grad_cam(target, planes, last_map(model.trunk)).shape == (2, 9, 9)
     assert input_gradients(target, planes).abs().amax((1, 2, 3)).min() > 0
 

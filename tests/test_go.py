@@ -15,8 +15,8 @@ import pytest
 from games import go
 from games.catalogue import find_game
 from games.compiled import njit
-from games.go import GO, chain_liberties, game, handicap_points, is_legal, set_board, setup, stone_at
-from games.go_board import POSITIONAL, SIMPLE_KO, SITUATIONAL
+from games.go import GO, chain_liberties, game, handicap_points, is_legal, set_board, setup, star_points, stone_at
+from games.go_board import POSITIONAL, SIMPLE_KO, SITUATIONAL, stones_taken_by
 from games.go_playouts import playout
 from games.perft import perft
 from games.rules import GameError, State, apply, game_of, hash_key, is_over, returns, to_play
@@ -112,6 +112,13 @@ def play(state: State, *actions: int) -> str:
     return diagram(state)
 
 
+def num_taken(state: State, action: int) -> int:
+    """Return how many enemy stones an action would take."""
+    if action == int(state.rows) * int(state.columns):
+        return 0
+    return int(stones_taken_by(state, go.point_of(state, action), int(state.to_move) + 1))
+
+
 def test_a_ko_is_retaken_only_after_a_move_elsewhere() -> None:
     for rules in GO.rule_sets:
         state = position(KO, rules, to_move=1)
@@ -192,10 +199,10 @@ def test_a_snapback_retakes_more_than_was_taken() -> None:
         """
     )
     play(state, 2)
-    assert go.stones_captured_by(state, 7) == 1
+    assert num_taken(state, 7) == 1
     assert play(state, 7).startswith("X O . O X\nX O O O X")
     assert chain_liberties(state, 7) == 1
-    assert go.stones_captured_by(state, 2) == 5
+    assert num_taken(state, 2) == 5
     assert play(state, 2) == plain(
         """
         X . X . X
@@ -221,7 +228,7 @@ def test_two_chains_are_taken_at_once() -> None:
         . X . X .
         """
     )
-    assert go.stones_captured_by(state, 2) == 2  # the chain on the right has a liberty more
+    assert num_taken(state, 2) == 2  # the chain on the right has a liberty more
     state = position(
         """
         X O . O X
@@ -229,7 +236,7 @@ def test_two_chains_are_taken_at_once() -> None:
         . X . X .
         """
     )
-    assert go.stones_captured_by(state, 2) == 4
+    assert num_taken(state, 2) == 4
     assert play(state, 2).startswith("X . X . X\nX . X . X")
 
 
@@ -244,7 +251,7 @@ def test_suicide_of_several_stones() -> None:
         state = position(text, rules, to_move=1)
         assert is_legal(state, 1) == (rules == "tromp-taylor")
     state = position(text, "tromp-taylor", to_move=1)
-    assert go.stones_captured_by(state, 1) == 0
+    assert num_taken(state, 1) == 0
     assert play(state, 1) == plain(
         """
         . . X
@@ -287,7 +294,7 @@ def test_nobody_starts_in_a_seki_and_its_liberties_are_nobodys() -> None:
         after = state.copy()
         play(after, first)
         assert chain_liberties(after, first) == 1
-        assert go.stones_captured_by(after, second) == 8
+        assert num_taken(after, second) == 8
     play(state, 42, 42)
     assert returns(state) == -1.0
 
@@ -338,7 +345,7 @@ def test_random_games_agree_with_the_reference(rows: int, columns: int, rules: s
             assert [action for action in range(area + 1) if is_legal(state, action)] == actions
             stones = "".join(".XO"["bw".find(reference.stones.get(divmod(p, columns), "?")) + 1] for p in range(area))
             assert diagram(state).replace(" ", "").replace("\n", "") == stones
-            assert hashes.setdefault(stones, go.position_hash(state)) == go.position_hash(state)
+            assert hashes.setdefault(stones, int(state.hash)) == state.hash
             for point in generator.sample(range(area), min(area, 3)):
                 place = divmod(point, columns)
                 assert stone_at(state, point) == ".XO".index(stones[point])
@@ -346,7 +353,7 @@ def test_random_games_agree_with_the_reference(rows: int, columns: int, rules: s
                 assert chain_liberties(state, point) == liberties
             action = random_action(actions, generator)
             lost = reference.lost[reference.other()]
-            captures = go.stones_captured_by(state, action)
+            captures = num_taken(state, action)
             apply(state, action)
             reference.play(action)
             assert captures == reference.lost[reference.to_play * "w" or "b"] - lost
@@ -387,11 +394,11 @@ def test_a_set_up_position_plays_like_one_reached_by_moves() -> None:
     setup(state, [5, 9], [6, 10], 0)
     assert diagram(state) == diagram(played)
     assert hash_key(state) == hash_key(played)
-    assert go.position_hash(state) == go.position_hash(played)
+    assert state.hash == played.hash
     assert (int(state.ply), to_play(state)) == (0, 0)
     setup(state, [], [], 1)
     assert to_play(state) == 1
-    assert go.position_hash(state) == 0
+    assert state.hash == 0
 
 
 @pytest.mark.parametrize(
@@ -436,6 +443,20 @@ def test_handicap_points() -> None:
             handicap_points(size, most + 1)
     with pytest.raises(GameError, match="a fixed handicap of 2 stones on 6x6: there is none"):
         handicap_points(6, 2)
+
+
+def test_star_points() -> None:
+    def places(rows: int, columns: int) -> set[tuple[int, int]]:
+        return {divmod(point, columns) for point in star_points(rows, columns)}
+
+    assert places(5, 5) == places(6, 19) == set()
+    assert places(7, 7) == {(2, 2), (2, 4), (4, 2), (4, 4)}
+    assert places(8, 8) == {(2, 2), (2, 5), (5, 2), (5, 5)}
+    assert places(9, 9) == {(2, 2), (2, 6), (4, 4), (6, 2), (6, 6)}
+    assert places(13, 13) == {(3, 3), (3, 9), (6, 6), (9, 3), (9, 9)}
+    assert places(7, 9) == {(2, 2), (2, 6), (4, 2), (4, 6)}
+    assert places(9, 19) == {(2, 3), (2, 15), (4, 9), (6, 3), (6, 15)}
+    assert star_points(19, 19) == set(handicap_points(19, 9))
 
 
 def test_every_size_is_one_game() -> None:

@@ -224,7 +224,7 @@ def command(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str
 
 
 def test_a_game_through_a_pipe() -> None:
-    done = command("--size", "5", "--handicap", "0", "--white", "random", "--komi", "2.5", typed="C3\nscore\nquit\n")
+    done = command("--size", "5x6", "--handicap", "0", "--white", "random", "--komi", "2.5", typed="C3\nscore\nquit\n")
     assert done.returncode == 0, done.stderr
     assert "komi 2.5" in done.stdout and "as it stands: " in done.stdout
 
@@ -233,6 +233,8 @@ def test_a_game_through_a_pipe() -> None:
     ("arguments", "expected"),
     [
         (("--size", "20"), "a Go board of 20x20"),
+        (("--size", "nine"), "board size 'nine'"),
+        (("--size", "9x7", "--handicap", "2"), "only on a square board"),
         (("--size", "9", "--handicap", "10"), "a fixed handicap of 10 stones on 9x9"),
         (("--komi", "0.3"), "komi 0.3"),
         (("--bot", "random"), "--bot needs --gtp"),

@@ -12,7 +12,7 @@ import pytest
 
 from agents.analysis import RESIGN, IllegalMoveError, PlayerError, PlayerTimeoutError
 from agents.gtp import client
-from agents.gtp.client import GtpPlayer, Way, find_way, parse_number, parse_score
+from agents.gtp.client import GtpPlayer, Way, find_way, parse_number
 from agents.player import make_player
 from games import go
 from games.notation import read_vertex, vertex_name
@@ -124,7 +124,6 @@ def test_our_own_engine_is_told_the_rules() -> None:
             action = player.act(states)[0].action
             assert go.is_legal(states[0], action)
             apply(states[0], action)
-        assert player.final_score(states[0]) is not None
     finally:
         player.close()
 
@@ -205,8 +204,6 @@ def test_dead_stones(engine: Engine) -> None:
     assert engine("E5").dead_stones(states[0]) == frozenset()
     for options in (("lacks=final_status_list",), ("refuses=final_status_list",), ("dead=nonsense",)):
         assert engine("E5", *options).dead_stones(states[0]) is None
-    assert engine("E5").final_score(states[0]) == 1.5
-    assert engine("E5", "refuses=final_score").final_score(states[0]) is None
 
 
 # --- the way from one position to another -----------------------------------------------------------------------------
@@ -230,14 +227,6 @@ def test_find_way() -> None:
     assert find_way(passed, opened) == Way(0, ()), "a game that is played on after two passes"
 
 
-@pytest.mark.parametrize(
-    ("text", "score"),
-    [("B+3.5", 3.5), ("W+12", -12.0), ("W+0.5 (upper bound: -0.5, lower: -0.5)", -0.5), ("0", 0.0), ("B+R", None)],
-)
-def test_parse_score(text: str, score: float | None) -> None:
-    assert parse_score(text) == score
-
-
 @pytest.mark.parametrize(("text", "number"), [("7.5", 7.5), ("-3", -3.0), ("7,5", None), ("", None), ("nan", None)])
 def test_parse_number(text: str, number: float | None) -> None:
     assert parse_number(text) == number
@@ -247,7 +236,7 @@ def test_parse_number(text: str, number: float | None) -> None:
 
 
 @pytest.mark.skipif(GNUGO is None, reason="gnugo is not installed")
-def test_gnugo_plays_and_counts() -> None:
+def test_gnugo_plays_and_names_dead_stones() -> None:
     command = f"{GNUGO} --mode gtp --level 1 --chinese-rules --positional-superko"
     player = make_player(f"gtp:{command}", NINE)
     assert isinstance(player, GtpPlayer) and player.title == "GNU Go"
@@ -257,8 +246,8 @@ def test_gnugo_plays_and_counts() -> None:
         while not is_over(states[0]):
             apply(states[0], player.act(states)[0].action)
         assert 20 < states[0].ply < 243
-        score, dead = player.final_score(states[0]), player.dead_stones(states[0])
-        assert score is not None and dead is not None
+        dead = player.dead_stones(states[0])
+        assert dead is not None
         assert {vertex_name(point, 9, 9) for point in dead} <= {vertex_name(point, 9, 9) for point in range(81)}
     finally:
         player.close()

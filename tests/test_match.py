@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import pytest
 
@@ -19,7 +19,6 @@ from agents.match import (
     contestants,
     play_game,
     play_games,
-    round_robin,
     schedule,
 )
 from agents.player import Player, RandomPlayer
@@ -36,6 +35,12 @@ FROM_START = Opening(START, ())
 
 def place(opening: Opening = FROM_START) -> ScheduledGame:
     return ScheduledGame(round=0, pairing=0, players=(0, 1), opening=opening, seeds=(1, 2))
+
+
+def round_robin(
+    game: Game, players: Sequence[Contestant], games: int, openings: Sequence[Opening], *, seed: int = 0, workers: int
+) -> Generator[GameRecord, None, None]:
+    return play_games(game, players, schedule(len(players), games, openings, seed), workers=workers)
 
 
 class Scripted:

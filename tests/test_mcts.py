@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agents.mcts.rollouts import by_rollouts, mixed
-from agents.mcts.search import REUSE_DEPTH, LeafEvaluator, SearchSettings, TreeLimits, TreeSearch, from_planes
+from agents.mcts.search import REUSE_DEPTH, LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
 from agents.mcts.tree import NO_NODE
 from games import go
 from games.checkers import CHECKERS
@@ -20,7 +20,7 @@ from games.connect_four import CONNECT_FOUR
 from games.endgame import Tables
 from games.endgame import solver as endgame_solver
 from games.pdn import parse_fen
-from games.rules import Game, States, apply, is_over, observe_batch, to_play
+from games.rules import Game, States, apply, is_over, to_play
 from tests.mcts_reference import Node, ReferenceSearch, hashed_evaluator
 from tests.tic_tac_toe import TIC_TAC_TOE
 from tests.tree_checks import check_tree, flat
@@ -31,7 +31,7 @@ every_game = pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)
 
 
 def random_positions(game: Game, count: int, plies: int, seed: int = 0) -> States:
-    """Return positions [count] after up to so many random actions, none of them over."""
+    """Return positions [count] after up to this many random actions, none of them over."""
     generator = np.random.default_rng(seed)
     states = game.new(count)
     for i in range(count):
@@ -457,20 +457,13 @@ def test_mixed_values_keep_the_networks_logits() -> None:
     assert np.allclose(values, 0.75 * network(states)[1] + 0.25 * rollouts(states)[1])
 
 
-def test_planes_are_encoded_for_an_evaluator_of_planes() -> None:
-    seen: list[Any] = []
+def test_every_evaluation_is_of_a_leaf_of_each_tree() -> None:
+    seen: list[States] = []
 
-    def evaluate(planes: Any) -> tuple[Any, Any]:
-        seen.append(planes.copy())
-        return np.zeros((len(planes), 7), np.float32), np.zeros(len(planes), np.float32)
-
-    def halves(states: States, planes: Any) -> None:
-        planes[:] = 0.5
+    def evaluate(states: States) -> tuple[Any, Any]:
+        seen.append(states.copy())
+        return np.zeros((len(states), 7), np.float32), np.zeros(len(states), np.float32)
 
     states = random_positions(CONNECT_FOUR, 3, 8)
-    TreeSearch(CONNECT_FOUR, from_planes(evaluate, CONNECT_FOUR), seeds=range(3)).search(states, TreeLimits(visits=2))
-    expected = np.zeros((3, 2, 6, 7), np.float32)
-    observe_batch(states, expected)
-    assert np.array_equal(seen[0], expected) and [len(planes) for planes in seen] == [3, 3, 3]
-    from_planes(evaluate, CONNECT_FOUR, halves, (5, 6, 7))(states)
-    assert seen[-1].shape == (3, 5, 6, 7) and (seen[-1] == 0.5).all()
+    TreeSearch(CONNECT_FOUR, evaluate, seeds=range(3)).search(states, TreeLimits(visits=2))
+    assert np.array_equal(seen[0], states) and [len(leaves) for leaves in seen] == [3, 3, 3]

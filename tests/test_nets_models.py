@@ -71,8 +71,8 @@ def test_anaconda_is_the_published_network() -> None:
     values = model(torch.tensor(boards, dtype=torch.float32))
     expected = [plain_anaconda(weights, 1.7, board.tolist()) for board in boards]
     np.testing.assert_allclose(values.detach().numpy(), expected, atol=1e-6)
-    np.testing.assert_array_equal(model.to_flat(), weights)
-    assert model.to_flat().dtype == np.float32
+    np.testing.assert_array_equal(model.flat_weights(), weights)
+    assert model.flat_weights().dtype == torch.float32
 
 
 def test_anacondas_file_is_what_the_layout_says(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_anacondas_file_is_what_the_layout_says(tmp_path: Path) -> None:
     model, read = load_model(tmp_path / "numpy")
     assert isinstance(model, BoardEvaluator)
     assert model.king_value.item() == np.float32(1.3)
-    np.testing.assert_array_equal(model.to_flat(), weights)
+    np.testing.assert_array_equal(model.flat_weights(), weights)
     save_model(tmp_path / "torch", model, model.spec, game="checkers", rules_version=1, training={})
     assert (tmp_path / "torch").read_bytes() == (tmp_path / "numpy").read_bytes()
     assert spec_from_json(read["architecture"]) == BoardEvaluatorSpec()

@@ -16,7 +16,6 @@ from games.render import (
     ansi_board,
     board_cells,
     rgb_board,
-    star_points,
 )
 from games.rules import GameError, apply
 from tests.tic_tac_toe import TIC_TAC_TOE
@@ -118,14 +117,6 @@ stones lost: Black 0, White 1
     apply(state, 63)
     assert ansi_board(state).splitlines()[2] == " 6 X . . . . . . . . 6"  # a pass is nowhere
     assert ansi_board(state).splitlines()[-2] == "White (O) has won; Black's area less White's and the komi: -4.5"
-
-
-def test_the_marks_of_go_boards():
-    assert star_points(5, 5) == set()
-    assert star_points(9, 9) == {(2, 2), (2, 6), (4, 4), (6, 2), (6, 6)}
-    assert star_points(13, 13) == {(3, 3), (3, 9), (6, 6), (9, 3), (9, 9)}
-    assert star_points(19, 19) == {(row, column) for row in (3, 9, 15) for column in (3, 9, 15)}
-    assert star_points(8, 8) == {(2, 2), (2, 5), (5, 2), (5, 5)}
 
 
 def test_a_game_without_a_drawing_shows_its_record():

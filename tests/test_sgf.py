@@ -23,7 +23,7 @@ def test_a_plain_record() -> None:
     assert game.actions == (at(4, 4, 9), at(4, 2, 9), 81, 81)
     assert game.players == (0, 1, 0, 1)
     assert game.tags == {"PB": "Shusaku", "RE": "B+2"}
-    assert game.alternates and not game.comments
+    assert not game.comments
 
 
 def test_column_comes_first_and_rows_count_from_the_top() -> None:
@@ -69,8 +69,8 @@ def test_rectangles_name_columns_first() -> None:
 
 
 def test_one_player_may_move_twice() -> None:
-    assert not read_game(b"(;B[aa];B[bb])").alternates
-    assert not replace(read_game(b"(;B[aa])"), start=SgfStart(to_play=1)).alternates
+    game = read_game(b"(;B[aa];B[bb];W[cc])")
+    assert (game.actions, game.players) == ((at(0, 0), at(1, 1), at(2, 2)), (0, 0, 1))
 
 
 def test_old_long_names_and_a_byte_order_mark() -> None:

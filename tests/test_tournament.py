@@ -138,7 +138,7 @@ def test_processes_change_nothing(finished: dict[str, bytes], tmp_path: Path) ->
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, games: int) -> None:
-    """Let Ctrl-C come when so many games have finished."""
+    """Let Ctrl-C come when this many games have finished."""
     play_games = agents.match.play_games
 
     def interrupted(*arguments: object) -> Iterator[GameRecord]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from agents.dqn.config import DqnConfig
 from agents.dqn.learner import copy_weights
-from agents.dqn.replay import FRAME, Arrays, Rollout, float_stacks
+from agents.dqn.replay import FRAME, Arrays, Rollout, state_dtype, to_device, to_states
 from games.atari_vector import AtariEnvs, GameResult
 from nets.layers import noise_from
 from nets.models import QNetwork
@@ -45,8 +45,9 @@ class Actor:
         self._noise = torch.Generator().manual_seed(config.seed)
         noise_from(self.network, self._noise)
         self._rng = np.random.default_rng((config.seed, 1))
-        # Noise is drawn once for all games, and beside a learner there is no processor to spare.
-        num_parts = 1 if config.noisy or config.overlap else min(config.shards, config.num_envs)
+        # Noise is drawn once for all games, a learner leaves no processor to spare, and a GPU takes all games at once.
+        is_alone = config.noisy or config.overlap or device.type != "cpu"
+        num_parts = 1 if is_alone else min(config.shards, config.num_envs)
         self._parts = np.array_split(np.arange(config.num_envs), num_parts)
         self._threads = ThreadPoolExecutor(num_parts, "acting")
         self._frames: NDArray[np.uint8] | None = None  # the stacks that come next, [E, 4, 84, 84]
@@ -135,6 +136,6 @@ class Actor:
 @torch.no_grad()
 def q_values(network: QNetwork, frames: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
     """Return the Q-values [E, A] of stacks uint8 [E, 4, 84, 84]."""
-    states = torch.from_numpy(float_stacks(frames)).to(device)
-    values: Tensor = network.q_values(states.permute(0, 3, 1, 2))
+    states = to_device(to_states(frames, state_dtype(device)), device)
+    values: Tensor = network.q_values(states)
     return values.cpu().numpy()

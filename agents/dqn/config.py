@@ -25,7 +25,7 @@ class DqnConfig:
     """Everything that shapes what is learnt; the result depends on nothing else but the machine's arithmetic."""
 
     game: str = "pong"
-    """Atari game, as its ROM is called; near misses are told"""
+    """Atari game, by its ROM's name; a misspelt one is answered with suggestions"""
     protocol: Literal["nature", "machado2018"] = "nature"
     """what is trained and evaluated under: nature (no-ops, minimal actions, a lost life ends the return) or machado2018
     (sticky actions, all 18 actions, lives unknown)"""
@@ -36,7 +36,7 @@ class DqnConfig:
     num_envs: int = 32
     """games played side by side"""
     rollout: int = 32
-    """steps of each game between two times of learning"""
+    """steps of each game between two phases of learning"""
 
     network: Literal["small", "nature-dqn", "dqn-2013", "impala"] = "small"
     """small: the convolutions of nature-dqn with 16, 32 and 32 filters and 256 units"""
@@ -58,9 +58,9 @@ class DqnConfig:
     discount: float = 0.99
     """gamma, a step"""
     lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.65
-    """of the lambda returns of a run without replay"""
+    """of the lambda returns, without replay"""
     n_step: int = 1
-    """steps until the value that a run with replay looks at"""
+    """n of the n-step returns, with replay"""
     double: bool = False
     """let the learning network choose the action that the target network values (van Hasselt et al. 2016)"""
     loss: Literal["squared", "clipped"] = "squared"
@@ -73,9 +73,9 @@ class DqnConfig:
     prioritised: bool = False
     """draw steps from the replay memory by their last error (Schaul et al. 2016)"""
     priority_exponent: float = 0.5
-    """power of the error that a step is drawn in proportion to"""
+    """alpha: a step is drawn in proportion to its error to this power"""
     importance_exponent: float = 0.4
-    """power of the correction at the start; it rises to 1 at the last step"""
+    """beta: power of the importance weights at the start; rises to 1 at the last step"""
     batch_size: int = 64
     """steps in a minibatch"""
     epochs: int = 2
@@ -85,8 +85,8 @@ class DqnConfig:
     target_period: int = 0
     """updates after which the target network is replaced; 0: no target network"""
 
-    optimiser: Literal["adam", "rmsprop"] = "adam"
-    """Adam, or RMSProp with the mean subtracted, as published in 2015"""
+    optimiser: Literal["adam", "radam", "rmsprop"] = "adam"
+    """Adam, rectified Adam (Liu et al. 2020), or RMSProp with the mean subtracted, as published in 2015"""
     learning_rate: float = 5e-4
     """step size of the optimiser"""
     final_learning_rate: float = 0.1
@@ -141,6 +141,7 @@ class DqnConfig:
         return self.num_envs * self.rollout
 
 
+MOST_SEED = 2**32 - 1
 LEAST = {  # of the numbers that cannot be 0, or that can be below
     "steps": 1,
     "num_envs": 1,
@@ -159,13 +160,16 @@ LEAST = {  # of the numbers that cannot be 0, or that can be below
     "target_score": -math.inf,
 }
 NEED_REPLAY = ("prioritised", "n_step", "double", "distribution", "target_period", "updates")
-MOST = dict.fromkeys(
-    (
-        *("discount", "lambda_", "epsilon", "evaluation_epsilon", "importance_exponent"),
-        *("final_learning_rate", "learning_rate_hold", "average"),
+MOST = {
+    "seed": MOST_SEED,
+    **dict.fromkeys(
+        (
+            *("discount", "lambda_", "epsilon", "evaluation_epsilon", "importance_exponent"),
+            *("final_learning_rate", "learning_rate_hold", "average"),
+        ),
+        1.0,
     ),
-    1.0,
-)
+}
 
 
 def check(config: DqnConfig) -> None:
@@ -176,12 +180,14 @@ def check(config: DqnConfig) -> None:
             continue
         least, most = LEAST.get(entry.name, 0), MOST.get(entry.name, math.inf)
         if not (least <= value <= most and math.isfinite(value)):
-            allowed = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+            allowed = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:.10g}"
             raise DqnConfigError(f"--{option_name(entry.name)} {value}: {allowed}")
     if config.distribution == "categorical" and config.v_min >= config.v_max:
         raise DqnConfigError(f"--v-min {config.v_min:g}: below --v-max {config.v_max:g}")
     if config.random_shift >= 42:
         raise DqnConfigError(f"--random-shift {config.random_shift}: at most 41, half a frame")
+    if config.steps <= config.warmup:
+        raise DqnConfigError(f"--steps {config.steps}: more than --warmup {config.warmup}, or nothing is learnt")
     _check_used(config)
     if config.learns_on_policy:
         _check_without_replay(config)
@@ -292,9 +298,30 @@ _RAINBOW = replace(
     evaluation_epsilon=0.001,
 )
 
+# Gallici et al. 2024, as the authors' program has it for Atari (10 million steps of 4 frames), but for convolutions in
+# bfloat16 where the processor or the GPU computes in it.
+_PQN = replace(
+    _FAST,
+    steps=10_000_000,
+    num_envs=128,
+    network="nature-dqn",
+    batch_size=128,
+    optimiser="radam",
+    learning_rate=2.5e-4,
+    final_learning_rate=1.0,
+    learning_rate_warmup=0,
+    average=0.0,
+    epsilon=0.001,
+    epsilon_steps=1_000_000,
+    evaluation_epsilon=0.0,
+    evaluation_period=250_000,
+    checkpoint_period=500_000,
+)
+
 PRESETS: dict[str, DqnConfig] = {
     "fast": _FAST,
     "quick": _QUICK,
+    "pqn": _PQN,
     "dqn-2015": _DQN_2015,
     "dqn-2013": _DQN_2013,
     "rainbow": _RAINBOW,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from agents.dqn import targets
 from agents.dqn.config import DqnConfig
 from agents.dqn.optimisers import make_optimiser
-from agents.dqn.replay import Arrays, Samples
+from agents.dqn.replay import Arrays, Samples, States, to_device
 from nets.augment import random_shift
 from nets.layers import noise_from
 from nets.models import QNetwork, QNetworkSpec
@@ -43,7 +43,7 @@ class Learnt(NamedTuple):
 class Tensors(NamedTuple):
     """A part of the samples, as tensors; see Samples."""
 
-    states: Tensor  # float32 [B, 4, 84, 84], channels last
+    states: Tensor  # float32 or bytes [B, 4, 84, 84], channels last
     actions: Tensor
     returns: Tensor
     discounts: Tensor
@@ -83,7 +83,8 @@ class Learner:
             config.optimiser, self.parameters, config.learning_rate, config.optimiser_epsilon
         )
         self.num_updates = 0
-        self._generators = [torch.Generator().manual_seed(config.seed + shard + 1) for shard in range(config.shards)]
+        num_shards = config.shards if device.type == "cpu" else 1  # threads would but queue for a GPU
+        self._generators = [torch.Generator().manual_seed(config.seed + shard + 1) for shard in range(num_shards)]
         self._shards = [
             Shard(
                 noise_from(_sharing(self.network), generator),
@@ -91,7 +92,7 @@ class Learner:
             )
             for generator in self._generators
         ]
-        self._threads = ThreadPoolExecutor(config.shards - 1) if config.shards > 1 else None
+        self._threads = ThreadPoolExecutor(num_shards - 1) if num_shards > 1 else None
 
     def learn(self, samples: Samples, rate: float) -> Learnt:
         """Make one update with step size `rate`; DivergedError where the loss is not finite."""
@@ -103,7 +104,8 @@ class Learner:
         else:
             futures = [self._threads.submit(task) for task in work[1:]]
             results = [work[0](), *(future.result() for future in futures)]
-        loss = float(sum(result.loss for result in results))
+        numbers = [result.numbers.cpu().numpy() for result in results]  # the one moment that waits for a GPU
+        loss = float(sum(part[0] for part in numbers))
         if not np.isfinite(loss):
             raise DivergedError(
                 f"the loss became {loss} at update {self.num_updates + 1}: a smaller --learning-rate may help"
@@ -112,16 +114,16 @@ class Learner:
         for result in results[1:]:
             torch._foreach_add_(gradients, result.gradients)
         self._step(gradients, rate)
-        q = float(sum(result.q_sum for result in results)) / size
-        return Learnt(loss, q, np.concatenate([result.errors.cpu().numpy() for result in results]))
+        q = float(sum(part[1] for part in numbers)) / size
+        return Learnt(loss, q, np.concatenate([part[2:] for part in numbers]))
 
     def _parts(self, samples: Samples) -> list[Tensors]:
         """Return the samples as tensors, cut into as many parts as there are shards."""
 
-        def stacks(states: NDArray[np.float32]) -> Tensor:
-            tensor = torch.from_numpy(states).to(self.device).permute(0, 3, 1, 2)
+        def stacks(states: States) -> Tensor:
+            tensor = to_device(states, self.device)
             if self.config.random_shift:
-                tensor = random_shift(tensor, self.config.random_shift, self._generators[0])
+                tensor = random_shift(tensor.float(), self.config.random_shift, self._generators[0])
             return tensor
 
         whole = Tensors(
@@ -132,7 +134,7 @@ class Learner:
             None if samples.next_states is None else stacks(samples.next_states),
             torch.from_numpy(samples.weights).to(self.device),
         )
-        cuts = np.linspace(0, len(samples.actions), self.config.shards + 1).round().astype(int).tolist()
+        cuts = np.linspace(0, len(samples.actions), len(self._shards) + 1).round().astype(int).tolist()
         spans = [slice(start, stop) for start, stop in itertools.pairwise(cuts) if stop > start]
         return [whole.part(span) for span in spans]
 
@@ -196,9 +198,7 @@ class Learner:
 class _Result(NamedTuple):
     """What one shard contributes."""
 
-    loss: float
-    q_sum: float
-    errors: Tensor
+    numbers: Tensor  # float32 [2 + B]: the loss, the sum of the Q-values of the actions, each sample's error
     gradients: list[Tensor]
 
 
@@ -218,8 +218,9 @@ def _work(shard: Shard, part: Tensors, config: DqnConfig, size: int) -> Callable
         gradients = torch.autograd.grad(loss, list(shard.network.parameters()))
         with torch.no_grad():
             q = shard.network.head.q_values(of_actions.detach()[:, None])
-            errors = (of_actions - target).abs() if config.distribution == "none" else losses
-        return _Result(float(loss.detach()), float(q.sum()), errors.detach(), list(gradients))
+            errors = priority_errors(of_actions, target, losses, config)
+            numbers = torch.cat([torch.stack([loss, q.sum()]), errors])
+        return _Result(numbers, list(gradients))
 
     return run
 
@@ -250,6 +251,20 @@ def _losses(of_actions: Tensor, target: Tensor, config: DqnConfig) -> Tensor:
         case "quantile":
             return targets.quantile_loss(of_actions, target)
     return (targets.clipped_error_loss if config.loss == "clipped" else targets.squared_error_loss)(of_actions, target)
+
+
+def priority_errors(of_actions: Tensor, target: Tensor, losses: Tensor, config: DqnConfig) -> Tensor:
+    """Return what priorities are made of, [B]: the error, or how far the distributions are apart.
+
+    For categorical ones that is the Kullback-Leibler divergence (Hessel et al. 2018, section 3), not the loss: a
+    return that stays uncertain is no error.
+    """
+    match config.distribution:
+        case "none":
+            return (of_actions - target).abs()
+        case "categorical":
+            return (losses + torch.xlogy(target, target).sum(1)).clamp_min(0)
+    return losses
 
 
 def copy_weights(source: nn.Module, copy: nn.Module) -> None:

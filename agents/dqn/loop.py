@@ -19,7 +19,7 @@ from agents.dqn.actor import Actor, Played
 from agents.dqn.config import DqnConfig
 from agents.dqn.learner import Learner, Learnt
 from agents.dqn.networks import q_network_spec
-from agents.dqn.replay import Arrays
+from agents.dqn.replay import Arrays, state_dtype
 from agents.dqn.sampling import Source, make_source
 from games.atari_vector import AtariEnvs, GameResult
 
@@ -42,7 +42,7 @@ class Training:
         self.spec = q_network_spec(config, envs.num_actions)
         self.learner = Learner(self.spec, config, device)
         self.actor = Actor(config, envs, self.learner.network, device)
-        self.source: Source = make_source(config)
+        self.source: Source = make_source(config, state_dtype(device))
         self._acting = ThreadPoolExecutor(1, "acting")
 
     def rounds(self) -> Iterator[Round]:
@@ -71,7 +71,7 @@ class Training:
         learnt: list[Learnt] = []
         if steps <= self.config.warmup:
             return learnt
-        progress = steps / self.config.steps
+        progress = min(1.0, steps / self.config.steps)  # the last round may take more steps than are left
         for samples in self.source.minibatches(progress):
             rate = learning_rate_at(self.config, self.learner.num_updates, progress)
             found = self.learner.learn(samples, rate)
@@ -100,7 +100,7 @@ class Training:
 
 
 def epsilon_at(config: DqnConfig, steps: int) -> float:
-    """Return the share of random actions after so many agent steps."""
+    """Return the share of random actions after this many agent steps."""
     if config.noisy:
         return 0.0
     if steps < config.warmup:
@@ -110,7 +110,7 @@ def epsilon_at(config: DqnConfig, steps: int) -> float:
 
 
 def learning_rate_at(config: DqnConfig, updates: int, progress: float) -> float:
-    """Return the optimiser's step size after so many updates, at a share of the training's steps."""
+    """Return the optimiser's step size after this many updates, at a share of the training's steps."""
     warm = min(1.0, (updates + 1) / config.learning_rate_warmup) if config.learning_rate_warmup else 1.0
     hold = config.learning_rate_hold
     changed = max(0.0, progress - hold) / (1.0 - hold) if hold < 1.0 else 0.0

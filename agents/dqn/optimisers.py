@@ -1,4 +1,4 @@
-"""The optimisers of Q-learning: Adam, and the centred RMSProp of 2015, whose epsilon torch puts elsewhere."""
+"""The optimisers of Q-learning: Adam, RAdam, and the centred RMSProp of 2015, whose epsilon torch puts elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-CHUNK = 1 << 15  # numbers of a parameter taken at a time, so that all of a step's passes hit the processor's caches
+# Numbers of a parameter taken at a time on a processor, so that all of a step's passes hit its caches.
+CHUNK = 1 << 15
 SQUARES_DECAY = 0.95  # both of Mnih et al. 2015's momenta: of the gradients and of their squares
 
 
@@ -31,7 +32,8 @@ class CentredRmsProp(torch.optim.Optimizer):
                     state["mean_square"] = torch.zeros_like(parameter)
                 tensors = (parameter, parameter.grad, state["mean"], state["mean_square"])
                 flat = [_flat(tensor, parameter) for tensor in tensors]
-                for numbers, gradient, mean, mean_square in zip(*(part.split(CHUNK) for part in flat), strict=True):
+                chunk = CHUNK if parameter.device.type == "cpu" else parameter.numel()
+                for numbers, gradient, mean, mean_square in zip(*(part.split(chunk) for part in flat), strict=True):
                     _step(numbers, gradient, mean, mean_square, group["lr"], group["eps"])
 
 
@@ -50,9 +52,11 @@ def _flat(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 def make_optimiser(
-    kind: Literal["adam", "rmsprop"], parameters: Sequence[nn.Parameter], rate: float, epsilon: float
+    kind: Literal["adam", "radam", "rmsprop"], parameters: Sequence[nn.Parameter], rate: float, epsilon: float
 ) -> torch.optim.Optimizer:
     """Return an optimiser of these parameters."""
     if kind == "rmsprop":
         return CentredRmsProp(parameters, rate, epsilon)
+    if kind == "radam":
+        return torch.optim.RAdam(parameters, lr=rate, eps=epsilon)
     return torch.optim.Adam(parameters, lr=rate, eps=epsilon, fused=True)

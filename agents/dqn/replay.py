@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from games.compiled import njit
@@ -19,6 +20,7 @@ FRAME = (84, 84)
 FRAME_BYTES = FRAME[0] * FRAME[1]
 
 Arrays = dict[str, NDArray[Any]]
+States = NDArray[np.float32] | NDArray[np.uint8]
 
 
 class Rollout(NamedTuple):
@@ -34,14 +36,17 @@ class Rollout(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Steps drawn for learning, B of them; states are float32 [B, 84, 84, 4], 0 to 255, the newest frame last."""
+    """Steps drawn for learning, B of them; states are [B, 84, 84, 4], 0 to 255, the newest frame last.
+
+    They are float32 or bytes, see `state_dtype`.
+    """
 
     slots: NDArray[np.int64]  # [B]: where they lie in the memory, for their priorities
-    states: NDArray[np.float32]
+    states: States
     actions: NDArray[np.int64]  # [B]
     returns: NDArray[np.float32]  # [B]: the sum of discounted rewards to the state that is looked at
     discounts: NDArray[np.float32]  # [B]: what that state's value counts, gamma^n or 0
-    next_states: NDArray[np.float32] | None  # None where `returns` are whole targets
+    next_states: States | None  # None where `returns` are whole targets
     weights: NDArray[np.float32]  # [B]: of their losses
 
 
@@ -74,9 +79,9 @@ class FrameMemory:
         first = oldest + STACK - 1 if oldest else 0
         return first, max(0, self.num_written - look_ahead - first)
 
-    def stacks(self, times: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the states at times of the ring, float32 [B, 84, 84, 4]."""
-        states = np.empty((len(times), *FRAME, STACK), np.float32)
+    def stacks(self, times: NDArray[np.int64], envs: NDArray[np.int64], dtype: type[np.generic]) -> States:
+        """Return the states at times of the ring, [B, 84, 84, 4] of a type."""
+        states = np.empty((len(times), *FRAME, STACK), dtype)
         _gather_stacks(self.frames, self.first, times, envs, states)
         return states
 
@@ -119,11 +124,27 @@ class SumTree:
         return slots
 
 
-def float_stacks(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return stacks uint8 [B, 4, 84, 84] as states float32 [B, 84, 84, 4]."""
-    states = np.empty((len(frames), *FRAME, STACK), np.float32)
-    _float_stacks(frames, states)
+def to_states(frames: NDArray[np.uint8], dtype: type[np.generic]) -> States:
+    """Return stacks uint8 [B, 4, 84, 84] as states [B, 84, 84, 4] of a type."""
+    states = np.empty((len(frames), *FRAME, STACK), dtype)
+    _to_states(frames, states)
     return states
+
+
+def state_dtype(device: torch.device) -> type[np.generic]:
+    """Return the type that states go to a device in: bytes to a GPU, over whose bus four times as many would go.
+
+    On a processor it costs nothing to make floats of them while they are gathered.
+    """
+    return np.float32 if device.type == "cpu" else np.uint8
+
+
+def to_device(states: States, device: torch.device) -> torch.Tensor:
+    """Return states as a tensor [B, 4, 84, 84], channels last; to a GPU the copy goes on beside what follows."""
+    tensor = torch.from_numpy(states)
+    if device.type != "cpu":
+        tensor = tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.permute(0, 3, 1, 2)
 
 
 def memory_bytes(capacity: int, num_envs: int) -> int:
@@ -133,7 +154,7 @@ def memory_bytes(capacity: int, num_envs: int) -> int:
 
 @njit
 def _gather_stacks(frames, first, times, envs, states):
-    """Fill states float32 [B, 84, 84, 4] from frames uint8 [T, E, 84, 84]; frames of another episode are black."""
+    """Fill states [B, 84, 84, 4] from frames uint8 [T, E, 84, 84]; frames of another episode are black."""
     capacity, _, height, width = frames.shape
     for sample in range(len(times)):
         env = envs[sample]
@@ -144,22 +165,22 @@ def _gather_stacks(frames, first, times, envs, states):
                 frame = frames[time, env]
                 for y in range(height):
                     for x in range(width):
-                        states[sample, y, x, depth] = np.float32(frame[y, x])
+                        states[sample, y, x, depth] = frame[y, x]
                 inside = not first[time, env]
                 time = time - 1 if time > 0 else capacity - 1
             else:
-                states[sample, :, :, depth] = np.float32(0)
+                states[sample, :, :, depth] = 0
 
 
 @njit
-def _float_stacks(frames, states):
-    """Fill states float32 [B, 84, 84, 4] from stacks uint8 [B, 4, 84, 84]."""
+def _to_states(frames, states):
+    """Fill states [B, 84, 84, 4] from stacks uint8 [B, 4, 84, 84]."""
     for sample in range(len(frames)):
         for depth in range(4):
             frame = frames[sample, depth]
             for y in range(frame.shape[0]):
                 for x in range(frame.shape[1]):
-                    states[sample, y, x, depth] = np.float32(frame[y, x])
+                    states[sample, y, x, depth] = frame[y, x]
 
 
 @njit

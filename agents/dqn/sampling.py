@@ -27,8 +27,9 @@ STEP_ARRAYS = ("first", "actions", "rewards", "terminal", "truncated")
 class NewestRollout:
     """Each step of the newest rollout, `epochs` times in random order, with lambda returns (Gallici et al. 2024)."""
 
-    def __init__(self, config: DqnConfig) -> None:
+    def __init__(self, config: DqnConfig, dtype: type[np.generic]) -> None:
         self.config = config
+        self._dtype = dtype  # of states
         self.memory = FrameMemory(config.rollout + STACK - 1, config.num_envs)
         self._rng = np.random.default_rng((config.seed, 2))
         self._returns = np.zeros(0, np.float32)  # of the steps that can be learnt from
@@ -54,7 +55,7 @@ class NewestRollout:
                 times, envs = np.divmod(self._slots[chosen], self.config.num_envs)
                 yield Samples(
                     slots=self._slots[chosen],
-                    states=self.memory.stacks(times, envs),
+                    states=self.memory.stacks(times, envs, self._dtype),
                     actions=self.memory.actions[times, envs].astype(np.int64),
                     returns=self._returns[chosen],
                     discounts=np.zeros(size, np.float32),
@@ -81,8 +82,9 @@ class NewestRollout:
 class Replay:
     """`updates` minibatches from the last `replay` steps, with n-step returns."""
 
-    def __init__(self, config: DqnConfig) -> None:
+    def __init__(self, config: DqnConfig, dtype: type[np.generic]) -> None:
         self.config = config
+        self._dtype = dtype  # of states
         self.memory = FrameMemory(config.replay // config.num_envs, config.num_envs)
         self._rng = np.random.default_rng((config.seed, 2))
         self._tree = SumTree(config.replay) if config.prioritised else None
@@ -119,11 +121,11 @@ class Replay:
             returns, discounts, ends = self.memory.look_ahead(times, envs, self.config.n_step, self.config.discount)
             yield Samples(
                 slots=slots,
-                states=self.memory.stacks(times, envs),
+                states=self.memory.stacks(times, envs, self._dtype),
                 actions=self.memory.actions[times, envs].astype(np.int64),
                 returns=returns,
                 discounts=discounts,
-                next_states=self.memory.stacks(ends, envs),
+                next_states=self.memory.stacks(ends, envs, self._dtype),
                 weights=weights,
             )
 
@@ -174,9 +176,9 @@ class Replay:
 Source = NewestRollout | Replay
 
 
-def make_source(config: DqnConfig) -> Source:
-    """Return what the configuration learns from."""
-    return NewestRollout(config) if config.learns_on_policy else Replay(config)
+def make_source(config: DqnConfig, dtype: type[np.generic]) -> Source:
+    """Return what the configuration learns from, which yields states of a type."""
+    return NewestRollout(config, dtype) if config.learns_on_policy else Replay(config, dtype)
 
 
 # --- saving -----------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def parse_seconds(text: str) -> float:
 
 
 def exactly(arguments: Arguments, count: int) -> Arguments:
-    """Return the arguments where there are so many."""
+    """Return the arguments where there are this many."""
     if len(arguments) != count:
         raise UsageError("syntax error")
     return arguments

@@ -7,7 +7,6 @@ are agreed before a game as far as the engine can be told of them.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
@@ -86,10 +85,6 @@ class GtpPlayer:
         """Return the stones, as actions, that the engine takes for dead; None where it has no opinion."""
         return self._guarded(self._dead_stones, state)
 
-    def final_score(self, state: State) -> float | None:
-        """Return Black's lead as the engine counts it, komi included; None where it does not."""
-        return self._guarded(self._final_score, state)
-
     # --- commands ---------------------------------------------------------------------------------------------------
 
     def _guarded(self, do: Callable[[State], Result], state: State) -> Result:
@@ -134,12 +129,6 @@ class GtpPlayer:
             return frozenset(point for text in answer.split() if go.stone_at(state, point := self._action(text, state)))
         except GtpError:
             return None
-
-    def _final_score(self, state: State) -> float | None:
-        self._bring(state)
-        with contextlib.suppress(GtpError):
-            return parse_score(self._ask("final_score", SILENCE_SECONDS))
-        return None
 
     # --- the engine's board -----------------------------------------------------------------------------------------
 
@@ -324,16 +313,6 @@ def find_way(positions: Sequence[State], target: State) -> Way | None:
 
 
 # --- answers --------------------------------------------------------------------------------------------------------
-
-
-def parse_score(text: str) -> float | None:
-    """Return Black's lead that the answer to final_score stands for ("B+3.5", "W+12", "0"), None where it is none."""
-    if text in ("0", "Draw", "Jigo"):
-        return 0.0
-    match = re.fullmatch(r"([BW])\+(\d{1,5}(\.\d{1,3})?)", text.split(" ")[0], re.ASCII)
-    if match is None:
-        return None
-    return float(match[2]) if match[1] == "B" else -float(match[2])
 
 
 def parse_number(text: str) -> float | None:

@@ -34,7 +34,7 @@ class Resignation:
 
     winrate: float = 0.0  # gives up below it; 0 never
     in_a_row: int = 3  # own moves
-    least_share: float = 0.25  # of the board's points: so many moves must have been played
+    least_share: float = 0.25  # of the board's points: this many moves must have been played
 
 
 class Session:
@@ -144,7 +144,7 @@ class Session:
         self.start_from([start], handicap=handicap)
 
     def load(self, record: SgfGame, num_moves: int) -> None:
-        """Go on with a recorded game after so many of its moves.
+        """Go on with a recorded game after this many of its moves.
 
         GtpError or GameError, this game unchanged, where the record is not legal or the player cannot play its size.
         """

@@ -196,7 +196,7 @@ def undo(session: Session, arguments: Arguments) -> str:
 
 
 def undo_several(session: Session, arguments: Arguments) -> str:
-    """Take so many moves back, all or none."""
+    """Take this many moves back, all or none."""
     if len(arguments) > 1:
         raise UsageError("syntax error")
     count = parse_int(arguments[0], 0, 10**6) if arguments else 1

@@ -72,7 +72,7 @@ def _play_out(state, mask, stream):
 
 @njit
 def roll_out(states, scratch, mask, seed, number, values):
-    """Write the movers' mean outcomes of so many random games from each position, float32[n].
+    """Write the movers' mean outcomes of this many random games from each position, float32[n].
 
     scratch is an array of one record. Lots depend on the seed and the position alone.
     """

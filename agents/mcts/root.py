@@ -15,7 +15,7 @@ from agents.mcts.simulate import gumbel_sigma
 from agents.mcts.tree import ROOT, ROOT_EDGE, Forest, best_edge, bring_likeliest
 from games.compiled import NDArray, njit
 
-GREEDY_TEMPERATURE = 0.01  # at or below it the most visited action is played: powers of visit counts overflow
+GREEDY_TEMPERATURE = 0.01  # at or below it the best action is played: powers of visit counts would overflow
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,9 @@ from agents.mcts.root import (
 from agents.mcts.simulate import Ahead, Formula, GumbelRoot, Leaves, Opened, absorb, collect, find_below
 from agents.mcts.tree import NO_NODE, ROOT, ROOT_EDGE, best_line, keep_subtree, make_forest
 from games.compiled import NDArray
-from games.rules import Game, States, observe_batch
+from games.rules import Game, States
 
-Evaluator = Callable[[NDArray], tuple[NDArray, NDArray]]  # planes [n, C, H, W] -> logits [n, A], the movers' values [n]
-LeafEvaluator = Callable[[States], tuple[NDArray, NDArray]]  # the same of records [n]
+LeafEvaluator = Callable[[States], tuple[NDArray, NDArray]]  # records [n] -> logits [n, A], the movers' values [n]
 Encoder = Callable[[States, NDArray], None]  # writes the planes float32[n, C, H, W] of records [n]
 
 TREE_BYTES = 2**30  # that all trees may take together where no limit on visits or nodes is set
@@ -61,25 +60,6 @@ class TreeLimits:
     visits: int = 0  # simulations below the root, those kept from an earlier search included
     nodes: int = 0  # positions in the tree
     seconds: float = 0.0  # wall-clock time
-
-
-def from_planes(
-    evaluate: Evaluator,
-    game: Game,
-    encode: Encoder = observe_batch,
-    planes_shape: tuple[int, int, int] | None = None,
-) -> LeafEvaluator:
-    """Return the evaluator of positions that encodes them (default: `observe`) and asks an evaluator of planes."""
-    planes = np.zeros((0, *(planes_shape or game.planes_shape)), np.float32)
-
-    def evaluate_leaves(states: States) -> tuple[NDArray, NDArray]:
-        nonlocal planes
-        if len(planes) < len(states):
-            planes = np.zeros((len(states), *planes.shape[1:]), np.float32)
-        encode(states, planes[: len(states)])
-        return evaluate(planes[: len(states)])
-
-    return evaluate_leaves
 
 
 class TreeSearch:
@@ -121,7 +101,7 @@ class TreeSearch:
         self._formulas = (formula, formula._replace(virtual_loss=0.0))
         self._gumbels = np.zeros((num_trees, game.num_actions), np.float32)
         self._puct_root = GumbelRoot(self._gumbels, np.zeros((0, 0, 2), np.int32))
-        self._is_fresh = np.ones(num_trees, bool)  # roots for which no lots were drawn yet
+        self._is_fresh = np.ones(num_trees, bool)  # roots that have drawn nothing yet
         self._scratch = np.zeros(REUSE_DEPTH + 1, game.dtype)  # the positions on a way down from a root
         self._stopped = False
 
@@ -292,7 +272,7 @@ class TreeSearch:
         return policy
 
     def choose(self, t: int = 0, temperature: float = 0.0) -> int:
-        """Return an action by `policy`; lots are drawn from the tree's generator."""
+        """Return an action by `policy`; random numbers come from the tree's generator."""
         policy = self.policy(t, temperature)
         if policy.max() == 1.0:
             return int(np.argmax(policy))

@@ -169,9 +169,9 @@ def gumbel_sigma(value, most_visits):
 
 @njit
 def collect(forest, roots, leaves, ahead, opened, mask, formulas, gumbel, leaves_per_tree, visits_per_leaf):
-    """Simulate in every tree that has simulations left, until each has so many leaves that await an evaluation.
+    """Simulate in every tree that has simulations left, until each has this many leaves that await an evaluation.
 
-    A small tree waits for fewer at once, one for so many visits of its root, since what its first evaluations say
+    A small tree waits for fewer at once, one for this many visits of its root, since what its first evaluations say
     changes most of where to look next; the others are looked at ahead, which changes nothing. roots [B] and
     leaves.states are records; mask uint64[W] is scratch; formulas are those of both kinds of leaves.
     """
@@ -377,7 +377,7 @@ def absorb(forest, leaves, ahead, logits, values):
 
 @njit
 def find_below(nodes, edges, actions, node, depth, states, target):
-    """Return the node so many actions below this one whose record is the target, uint8[itemsize]; NO_NODE if none is.
+    """Return the node this many actions below this one whose record is the target, uint8[itemsize]; NO_NODE if none is.
 
     states[depth] is this node's record; those before it are scratch.
     """

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from games.archives.cache import entry_path, load, store
 from games.archives.members import ArchiveError, Source, find_sources, read_members
+from games.machine import available_processors
 from games.record_formats import Fault, GameRecord, format_of
 from games.records import Records, join, pack
 
@@ -84,8 +84,7 @@ Task = tuple[Source, str, Path | None]  # what to read, as records of which game
 
 def _read_all(tasks: list[Task], workers: int) -> Iterator[tuple[Records, list[Fault]]]:
     """Yield what sources hold, in their order."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(workers or cores, len(tasks))
+    workers = min(workers or available_processors(), len(tasks))
     if workers <= 1 or sum(source.size for source, _, _ in tasks) < LEAST_BYTES:
         yield from map(_read_source, tasks)
         return

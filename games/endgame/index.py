@@ -125,7 +125,7 @@ SUBSETS_START = np.concatenate([[0], np.cumsum(CHOOSE[:, NUM_SQUARES])])  # int6
 
 
 def num_entries(max_pieces: int) -> int:
-    """Return the bytes of the tables of up to so many pieces."""
+    """Return the bytes of the tables of up to this many pieces."""
     return max(pair.stop for pair in PAIRS if pair.pieces <= max_pieces)
 
 

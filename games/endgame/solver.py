@@ -12,11 +12,9 @@ The kernels know Black to move only. They share the geometry of `games.checkers`
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 
@@ -38,6 +36,7 @@ from games.endgame.index import (
     position_at,
     turned,
 )
+from games.machine import available_processors, free_memory
 
 # What a counter says besides the number of quiet moves that are not yet known to lose.
 SAFE = np.uint8(253)  # some move wins or draws: never lost, though a shorter win may be found
@@ -268,7 +267,7 @@ def solve(max_pieces: int, on_progress: OnProgress | None = None) -> Entries:
     done = 0
     if on_progress is not None:
         on_progress(done, entries.size)
-    pool = ThreadPoolExecutor(_threads())
+    pool = ThreadPoolExecutor(available_processors())
     try:
         for layer in _layers(max_pieces):
             solving = {pool.submit(_solve_pair, entries, subsets, pair): pair for pair in layer}
@@ -284,21 +283,9 @@ def solve(max_pieces: int, on_progress: OnProgress | None = None) -> Entries:
 
 def memory_needed(max_pieces: int) -> int:
     """Return the bytes that `solve` takes at its peak: the tables, and a counter a position of what is being solved."""
-    counters = (sum(sorted(pair.stop - pair.start for pair in layer)[-_threads() :]) for layer in _layers(max_pieces))
+    threads = available_processors()
+    counters = (sum(sorted(pair.stop - pair.start for pair in layer)[-threads:]) for layer in _layers(max_pieces))
     return num_entries(max_pieces) + max(counters)
-
-
-def free_memory() -> int | None:
-    """Return the bytes that a program can still get without swapping, None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return None
-
-
-def _threads() -> int:
-    return os.cpu_count() or 1
 
 
 def _layers(max_pieces: int) -> list[list[Pair]]:

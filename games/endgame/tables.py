@@ -38,7 +38,7 @@ FORMAT = 1  # counts changes of the index and of what a byte means
 
 
 class Counts(NamedTuple):
-    """What the positions of so many pieces are worth, Black to move."""
+    """What the positions of this many pieces are worth, Black to move."""
 
     wins: int
     losses: int

@@ -18,6 +18,7 @@ a model, hub:COMMAND or gtp:COMMAND for an outside engine. At the prompt, help l
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import sys
@@ -223,6 +224,8 @@ def play(command: Checkers | ConnectFour | Go) -> int:
         game, named = CONNECT_FOUR, (command.red, command.yellow)
         start = game.new(1, command.rules)
 
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # what is no text is no move either
     best = best_bot(game)
     specs = seat(named, best)
     announce_compilation()

@@ -10,11 +10,12 @@ import functools
 import itertools
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 
 import numpy as np
 
@@ -66,10 +67,8 @@ def play(player: AtariPlayer, epsilon: float, seed: int, numbers: range) -> list
 def play_tasks(tasks: Sequence[Task], num_processes: int) -> Generator[tuple[int, list[GameResult]], None, None]:
     """Play tasks, each one part, and yield the index and results of each as it is finished."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch half alive
-    executor, left = (
-        ProcessPoolExecutor(num_processes, context, initializer=_end_with_the_parent),
-        iter(enumerate(tasks)),
-    )
+    theirs, ours = context.Pipe(duplex=False)  # a lifeline: workers end when our end of it is closed
+    executor, left = ProcessPoolExecutor(num_processes, context, _watch, (theirs,)), iter(enumerate(tasks))
     playing: dict[Future[list[GameResult]], int] = {}
     try:
         while True:
@@ -81,7 +80,8 @@ def play_tasks(tasks: Sequence[Task], num_processes: int) -> Generator[tuple[int
             for future in wait(playing, return_when=FIRST_COMPLETED).done:
                 yield playing.pop(future), future.result()
     finally:
-        executor.shutdown(wait=False)
+        executor.shutdown(wait=False, cancel_futures=True)
+        ours.close()
 
 
 def _play_task(task: Task) -> list[GameResult]:
@@ -94,14 +94,13 @@ def _player(model: AtariModel | None, game: str, protocol: Protocol) -> AtariPla
     return make_player("", game, model, protocol)
 
 
-def _end_with_the_parent() -> None:
-    """End silently at a terminal's Ctrl-C, of which the parent tells, and when the parent has died."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_wait_for_the_parents_end, daemon=True).start()
+def _watch(lifeline: Connection) -> None:
+    """Let this process end, in the middle of a game too, when the parent has let go of the lifeline or has died."""
 
+    def leave_in_time() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None, "only worker processes have a parent to watch"
+        connection.wait([lifeline, parent.sentinel])
+        os._exit(0)
 
-def _wait_for_the_parents_end() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only worker processes have a parent to watch"
-    parent.join()
-    os._exit(1)
+    threading.Thread(target=leave_in_time, daemon=True).start()

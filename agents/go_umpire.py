@@ -33,16 +33,23 @@ class GoUmpire:
         self._rules = rules
         self._ending = ending_of(rules)
         self._referee: GtpPlayer | None = None
+        self._cleaning: list[GtpPlayer] = []  # engines that were told of a dispute
         if referee is not None:
             player = make_player(referee, game)
             if not isinstance(player, GtpPlayer):
                 player.close()
                 raise PlayerError(f"referee {referee!r}: only an engine can be one, as in gtp:gnugo --mode gtp")
+            if not player.knows("final_status_list"):
+                player.close()
+                raise PlayerError(f"referee {referee!r}: it knows no final_status_list, so it cannot judge")
             self._referee = player
 
     def begin(self) -> None:
-        """Forget a game that was not finished."""
+        """Forget a game that was not finished, or what came after a turn that is taken back."""
         self._ending = ending_of(self._rules)
+        for player in self._cleaning:
+            player.is_cleaning_up = False
+        self._cleaning.clear()
 
     def conducted(self, state: State, analysis: Analysis) -> Analysis:
         """Let a player that weighs moves pass in time, and fill no eye; one that says only its move has its way."""
@@ -69,6 +76,7 @@ class GoUmpire:
             for player in players:
                 if isinstance(player, GtpPlayer):
                     player.is_cleaning_up = True
+                    self._cleaning.append(player)
             state.passes = 0
             return None
         status = opinions[winners.index(decided)][1]
@@ -79,7 +87,12 @@ class GoUmpire:
 
     def _opinions(self, state: State, players: Sequence[Player | None]) -> list[tuple[str, Status]]:
         """Return who takes which stones for dead: the referee, or the engines that play, and ourselves where needed."""
-        asked = [self._referee] if self._referee is not None else [p for p in players if isinstance(p, GtpPlayer)]
+        if self._referee is not None:
+            dead = self._asked_twice(self._referee, state)
+            if dead is not None:
+                return [(self._referee.title, settle(state, dead))]
+            return [(f"{OWN}, since the referee gave no answer", judge(state))]
+        asked = [player for player in players if isinstance(player, GtpPlayer)]
         opinions = []
         for engine in asked:
             with contextlib.suppress(PlayerError):  # one that crashes now has no say, but has played its game
@@ -87,10 +100,20 @@ class GoUmpire:
                 if dead is not None:
                     opinions.append((engine.title, settle(state, dead)))
         is_disputed = len({_sign(status.score) for _, status in opinions}) > 1
-        has_other_player = self._referee is None and len(asked) < len(players)
-        if not opinions or is_disputed or has_other_player:
+        if not opinions or is_disputed or len(asked) < len(players):
             opinions.append((OWN, judge(state)))
         return opinions
+
+    def _asked_twice(self, referee: GtpPlayer, state: State) -> frozenset[int] | None:
+        """Return the stones that the referee takes for dead, from a process anew where the first fails; or None."""
+        for _ in range(2):
+            with contextlib.suppress(PlayerError):
+                dead = referee.dead_stones(state)
+                if dead is not None:
+                    return dead
+            with contextlib.suppress(PlayerError):
+                referee.new_game()
+        return None
 
     def close(self) -> None:
         """End the referee."""

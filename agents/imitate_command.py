@@ -94,9 +94,9 @@ def check(options: Options) -> None:
     config = options.config
     values = {**dataclasses.asdict(config), "stop_after": options.stop_after, "threads": options.threads}
     for name, value in values.items():
-        least, most = LEAST.get(name, 0), MOST.get(name, math.inf)
+        least, most = LEAST.get(name, 0), {**MOST, **learner_command.MOST}.get(name, math.inf)
         if isinstance(value, int | float) and not (least <= value <= most and math.isfinite(value)):
-            allowed = f"at least {least}" if most == math.inf else f"{least} to {most:g}"
+            allowed = f"at least {least}" if most == math.inf else f"{least} to {most:.10g}"
             raise ImitateError(f"--{name.replace('_', '-')} {value}: {allowed}")
     if not config.positions and not config.minutes:
         raise ImitateError("--positions 0 --minutes 0: one of them must say how long to train")

@@ -12,7 +12,11 @@ from typing import Any, Protocol, TypeVar
 
 import tyro
 
+from games.machine import available_processors
+
 RUNS = Path("runs")
+MOST_SEED = 2**32 - 1
+MOST = {"seed": MOST_SEED, "threads": 4 * available_processors()}  # of every learner
 STOPPED = 130  # the exit status of a program that Ctrl-C has ended
 
 Config = Any  # a frozen dataclass
@@ -80,6 +84,8 @@ def check_numbers(config: Config, least_zero: Collection[str]) -> None:
             continue
         if name in least_zero:
             is_allowed, allowed = is_allowed or value == 0, f"{allowed}, or 0"
+        if name in MOST:
+            is_allowed, allowed = is_allowed and value <= MOST[name], f"{allowed} and at most {MOST[name]}"
         if not is_allowed:
             raise ValueError(f"--{option_name(name)} {value}: {allowed}")
 

@@ -48,6 +48,7 @@ class Contestant:
     name: str
     make: PlayerFactory  # can be pickled where games run in several processes (no lambda)
     keep: bool = False  # made once a process and told of each new game; others are made anew for it, with its seed
+    is_outside: bool = False  # an engine: where it cannot be started any more, it loses the game
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,20 @@ def play_game(
     )
 
 
+def forfeit(scheduled: ScheduledGame, names: tuple[str, str], loser: int, fault: str) -> GameRecord:
+    """Return the record of a game that an engine loses because it cannot be started again."""
+    return GameRecord(
+        round=scheduled.round,
+        pairing=scheduled.pairing,
+        players=names,
+        opening=scheduled.opening.name,
+        turns=(),
+        result=-1.0 if loser == scheduled.players[0] else 1.0,
+        reason="crash",
+        fault=fault,
+    )
+
+
 def has_move_limit(state: State) -> bool:
     """Say whether the rules themselves end a game after this many moves, as those of Go do, and count it then."""
     return "move_limit" in (state.dtype.names or ()) and bool(state.move_limit > 0)
@@ -165,9 +180,10 @@ def contestants(specs: Sequence[str]) -> list[Contestant]:
     names: list[str] = []
     for spec in specs:
         names.append(spec if spec not in specs[: len(names)] else f"{spec} #{specs[: len(names) + 1].count(spec)}")
+    kinds = [parse_spec(spec).kind for spec in specs]
     return [
-        Contestant(name, functools.partial(make_player, spec), keep=not parse_spec(spec).kind.is_random)
-        for name, spec in zip(names, specs, strict=True)
+        Contestant(name, functools.partial(make_player, spec), keep=not kind.is_random, is_outside=kind.is_outside)
+        for name, spec, kind in zip(names, specs, kinds, strict=True)
     ]
 
 
@@ -253,10 +269,14 @@ class _Cast:
         first, second = scheduled.players
         names = (self._contestants[first].name, self._contestants[second].name)
         with contextlib.ExitStack() as leaving:
-            seats = [
-                self._enter(index, seed, leaving)
-                for index, seed in zip(scheduled.players, scheduled.seeds, strict=True)
-            ]
+            seats = []
+            for index, seed in zip(scheduled.players, scheduled.seeds, strict=True):
+                try:
+                    seats.append(self._enter(index, seed, leaving))
+                except PlayerError as error:
+                    if not self._contestants[index].is_outside:
+                        raise
+                    return forfeit(scheduled, names, index, str(error))
             record = play_game(self._terms.start, (seats[0], seats[1]), scheduled, names, self._umpire)
         if record.fault:
             self._dismiss(first if record.result < 0 else second)

@@ -24,6 +24,7 @@ from torch.nn import functional
 from agents.alphago_config import ReinforceConfig
 from agents.mcts.search import LeafEvaluator
 from agents.policy_games import by_seat, play_games
+from agents.run import RunError
 from games.compiled import NDArray
 from games.rules import Game, States
 from nets.losses import masked_logits
@@ -112,7 +113,9 @@ def learn(
         )
         logits = action_logits(policy, movers, allowed.shape[1])
         (policy_gradient_loss(logits, allowed, actions, returns).sum() / count).backward()
-    length = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm, error_if_nonfinite=True)
+    length = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm, error_if_nonfinite=False)
+    if not torch.isfinite(length):
+        raise RunError(f"the gradient is not finite: try a smaller --learning-rate than {config.learning_rate:g}")
     optimiser.step()
     return float(length)
 

@@ -381,7 +381,11 @@ def _read_config(directory: Path) -> dict[str, Any] | None:
 
 
 def _check_config(saved: dict[str, Any], wanted: dict[str, Any], extendable: Collection[str]) -> None:
-    """Refuse to go on under another config."""
+    """Refuse to go on under another config, or with a smaller budget; 0 is none at all."""
+    for name in extendable:
+        old, new = saved.get(name), wanted.get(name)
+        if type(old) is type(new) is int and 0 < new < old:
+            raise RunError(f"{name} was {old}: a run that is resumed may have more, not {new}")
     changes = [(name, old, new) for name, old, new in _changes(saved, wanted) if name not in extendable]
     if changes:
         listing = ", ".join(f"{name} was {old} and is now {new}" for name, old, new in changes)

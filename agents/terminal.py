@@ -300,6 +300,8 @@ class TerminalGame:
             self._say(f"{argument} is there already; choose another name")
         except OSError as error:
             self._say(f"{argument} cannot be written: {error.strerror}")
+        except RuntimeError:  # of expanduser
+            self._say(f"{argument} cannot be written: there is no such home folder")
         except ValueError as error:
             self._say(f"the game cannot be saved: {error}")
         else:

@@ -3,7 +3,8 @@
 fake_gtp.py MOVES [OPTION=VALUE ...]: in each game it answers genmove by the next of MOVES (D4,E5,pass,...; the last one
 again and again) and knows nothing of the rules. A move of its list may also be: crash, hang, garbage, flood, stderr.
 Options: lacks=COMMAND,... (that it does not know), refuses=COMMAND,... (by a question mark), dead=VERTEX,..., log=FILE
-(of every command), name=TEXT, komi=TEXT (what get_komi says), ids=no (are not repeated).
+(of every command), name=TEXT, komi=TEXT (what get_komi says), ids=no (are not repeated), starts=FILE (where its starts
+are counted: it starts no more than twice).
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ def main() -> None:
     moves = sys.argv[1].split(",")
     options = dict(argument.split("=", 1) for argument in sys.argv[2:])
     lacks, refuses = (options.get(name, "").split(",") for name in ("lacks", "refuses"))
+    if "starts" in options:
+        with Path(options["starts"]).open("a+") as count:
+            print(file=count)
+            count.seek(0)
+            if len(count.readlines()) > 2:
+                sys.exit(3)
     komi = ""
     for line in sys.stdin:
         if "log" in options:

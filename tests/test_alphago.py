@@ -185,6 +185,7 @@ def test_a_reinforcement_that_is_stopped_and_resumed_ends_as_one_that_never_was(
     following = f"python train.py value --game go-5x5 --imitating {policy_file} --improved '{whole}'\n"
     assert following in capsys.readouterr().err
     assert reinforce_command.main([*common, "--iterations", "3", "--out", str(parts)]) == 0
+    assert reinforce_command.main([*common, "--iterations", "2", "--out", str(parts), "--resume"]) == 2
     assert reinforce_command.main([*common, "--iterations", "4", "--out", str(parts), "--resume"]) == 0
     (first_model, first_metrics), (second_model, second_metrics) = run_bytes(whole), run_bytes(parts)
     assert first_metrics == second_metrics

@@ -159,6 +159,34 @@ def test_of_a_torn_archive_what_comes_before_the_tear_is_read(name: str, tmp_pat
     assert fault.reason.startswith(f"damaged, only the {count} files before that were read: ")
 
 
+@pytest.mark.parametrize("damage", ["header", "end", "cut after a file"])
+def test_a_damaged_header_is_not_the_end_of_an_archive(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "kgs.tar"
+    with tarfile.open(path, "w") as archive:
+        for number in range(4):
+            add(archive, f"{number}.sgf", f"(;SZ[9];B[aa]C[{number}])".encode())
+    content = bytearray(path.read_bytes())
+    if damage == "header":
+        content[2 * 512 + 10] ^= 1
+    path.write_bytes(content[: {"header": len(content), "end": 4 * 1024, "cut after a file": 2 * 1024}[damage]])
+    loaded = load_records([path], "go")
+    (fault,) = loaded.faults
+    count = {"header": 1, "end": 4, "cut after a file": 2}[damage]
+    assert len(loaded.records) == count
+    assert fault.reason.startswith(f"damaged, only the {count} files before that were read: it ends, or has a damaged")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are made as Unix has them")
+def test_links_to_nothing_and_pipes_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "good.sgf").write_bytes(b"(;SZ[9];B[aa];W[bb])")
+    (tmp_path / ".#good.sgf").symlink_to("nowhere")
+    (tmp_path / "old.zip").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.sgf")
+    loaded = load_records([tmp_path], "go")
+    assert len(loaded.records) == 1
+    assert len(loaded.faults) == 3
+
+
 @pytest.mark.parametrize("name", [name for name in MAKERS if "." in name])
 def test_a_file_that_is_no_archive_at_all(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"no archive, only its name " * 50)

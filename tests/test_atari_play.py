@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -136,6 +138,14 @@ def test_the_terminal_shows_two_pixels_a_character() -> None:
     assert re.search(r"UP +━━━━━━━━━━━━ +1\.25", plain)
     assert "score 3   lives 2" in plain
     assert "the note" in plain
+
+
+def test_all_actions_the_method_and_the_note_fit_into_24_lines() -> None:
+    output = io.StringIO()
+    moment = replace(MOMENT, action_names=FULL_ACTION_SET, values=np.zeros(18, np.float32), method="gradcam")
+    Console(file=output, width=80, height=24, force_terminal=True).print(TerminalView(moment, "the note"))
+    lines = output.getvalue().splitlines()
+    assert len(lines) == 24 and "gradcam" in lines[-2] and "the note" in lines[-1]
 
 
 @pytest.mark.parametrize("size", [(100, 30), (40, 12), (300, 100), (36, 5)])
@@ -305,6 +315,30 @@ def test_a_video_has_every_frame(run: Run, model: Path, tmp_path: Path) -> None:
     assert len(frames) == 41, "the screen at the start, and 4 a step"
     wall = frames[0][100:500, 5:35].astype(float)
     assert np.abs(wall - 142).max() < 12, "breakout's grey wall"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_video_that_is_left_early_can_be_watched(number: signal.Signals, tmp_path: Path) -> None:
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="videos need the extra [video]")
+    path = tmp_path / "game.mp4"
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # for the program: in the background it is ignored
+    process = subprocess.Popen(
+        [sys.executable, "play.py", "atari", "--bot", "random", "--video", str(path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "stopped: random in pong" in out and "Traceback" not in err
+    frames = list(ffmpeg.read_frames(str(path)))[1:]
+    assert len(frames) > 10
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,29 @@ def test_ctrl_c_ends_a_tournament_at_once() -> None:
     assert "tournament.py: stopped" in err.strip().splitlines()[-1]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes there are")
+def test_a_killed_tournament_leaves_no_workers_behind() -> None:
+    command = [sys.executable, "tournament.py", "atari", "random", "--games", "pong", "--episodes", "1000"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def workers() -> list[str]:
+        commands = {number: Path(f"/proc/{number}/cmdline").read_bytes() for number in children.read_text().split()}
+        return [number for number, words in commands.items() if b"spawn_main" in words]
+
+    while not workers():
+        assert process.poll() is None
+        time.sleep(0.1)
+    left = workers()
+    time.sleep(3)  # until they watch
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{number}").exists() for number in left):
+        assert time.monotonic() < deadline, "workers outlive their tournament"
+        time.sleep(0.1)
+
+
 def test_models_that_do_not_fit_are_refused(save: Save, capsys: pytest.CaptureFixture[str]) -> None:
     _, _, err = run([save(), save("pong", 18, "machado2018", where="other")], capsys)
     assert "learnt under machado2018 and nature: --protocol says which" in err

@@ -152,11 +152,30 @@ def test_a_referee_decides_alone(engine: Engine) -> None:
     assert verdict is not None and verdict.note == "dead stones by Judge" and verdict.result == -1.0
 
 
+def test_a_referee_that_falls_silent_is_told_of(engine: Engine) -> None:
+    umpire = make_umpire(FIVE, "chinese", fake_spec("pass", "refuses=final_status_list"))
+    try:
+        verdict = umpire.verdict(finished()[0], (engine("pass", "dead=A3"), Scripted("pass")))
+    finally:
+        umpire.close()
+    assert verdict is not None
+    assert verdict.note == "dead stones by random games, since the referee gave no answer"
+
+
+def test_an_engine_that_does_not_start_again_loses_its_games(tmp_path: Path) -> None:
+    once = fake_spec("crash", f"starts={tmp_path / 'started'}")  # it starts for the check and for one game
+    assert run(once, "random", "--games", 4, "--out", tmp_path / "out") == 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    assert [line["reason"] for line in lines] == ["crash"] * 4
+    assert all(line["players"][0 if line["result"] < 0 else 1] == once for line in lines)
+
+
 @pytest.mark.parametrize(
     ("game", "referee", "expected"),
     [
         (FIVE, "random", "only an engine can be one"),
         (FIVE, "gtp:no-such-engine", "cannot be started"),
+        (FIVE, fake_spec("pass", "lacks=final_status_list"), "it cannot judge"),
         (CONNECT_FOUR, "random", "connect_four needs no referee"),
     ],
 )

@@ -394,6 +394,20 @@ def test_random_bytes_do_not_end_the_process() -> None:
     assert all(re.match(r"[=?]", text) for text in responses[:-1])
 
 
+def test_an_answer_that_a_locale_cannot_write_ends_nothing() -> None:
+    engine = subprocess.run(
+        [sys.executable, str(ROOT / "play.py"), "go", "--gtp", "--bot", "random", "--size", "5"],
+        input="kata-analyze \N{SNOWMAN} x\n7 name\n".encode(), capture_output=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert engine.stdout.decode().endswith("=7 Playfield\n\n")
+
+
+def test_maps_of_a_board_that_only_a_pass_is_left_on(controller: Controller) -> None:
+    controller.tell("boardsize 1")
+    assert controller.ask("playfield-policy").startswith("= TEXT")
+
+
 def test_json_rules_are_told(controller: Controller) -> None:
     controller.tell("kata-set-rules tromp-taylor")
     rules = json.loads(controller.ask("kata-get-rules").removeprefix("= "))

@@ -84,6 +84,9 @@ def test_byo_yomi_periods() -> None:
     assert clock.seconds(1, 60) == pytest.approx(6 - 0.1)
     clock.set(japanese(60, 10, 3))
     assert clock.seconds(1, 60) == pytest.approx(10 - 0.1)
+    clock.set(japanese(0, 30, 5))
+    clock.tell(0, TimeLeft(30, 5))  # KGS says how many periods are left
+    assert clock.seconds(0, 60) == pytest.approx(30 - 0.1)
 
 
 def test_a_controller_may_keep_a_clock_without_settings() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from agents.learner_command import option_name
+from agents.learner_command import MOST_SEED, option_name
 from nets.regulariser_config import RegulariserConfig
 
 
@@ -141,7 +141,6 @@ class DqnConfig:
         return self.num_envs * self.rollout
 
 
-MOST_SEED = 2**32 - 1
 LEAST = {  # of the numbers that cannot be 0, or that can be below
     "steps": 1,
     "num_envs": 1,

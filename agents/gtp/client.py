@@ -61,6 +61,10 @@ class GtpPlayer:
         """Ask the engine for each position in turn; PlayerError where it crashes, falls silent or breaks the rules."""
         return [self._guarded(self._genmove, state) for state in states]
 
+    def knows(self, command: str) -> bool:
+        """Say whether the engine has a command."""
+        return command in self._commands
+
     def new_game(self) -> None:
         """Forget the game, and start the engine again if it has died."""
         self._positions = []

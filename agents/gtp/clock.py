@@ -20,6 +20,7 @@ class TimeSettings:
     main: float  # seconds
     period: float = 0.0  # seconds; 0: lost when the main time is used up
     stones: int = 0
+    tells_periods: bool = False  # time_left then has the periods left, each of one move, in the place of stones (KGS)
 
     @property
     def is_endless(self) -> bool:
@@ -59,6 +60,8 @@ class Clock:
         if self._settings is None:  # it keeps a clock that it has not told of
             self._settings = TimeSettings(left.seconds)
             self._left = [left, left]
+        if self._settings.tells_periods and left.stones:
+            left = TimeLeft(left.seconds, 1)  # one move in this period; those that are spare are not spent
         self._left[colour] = left
 
     def spend(self, colour: int, seconds: float) -> None:
@@ -94,4 +97,4 @@ class Clock:
 
 def japanese(main: float, period: float, periods: int) -> TimeSettings:
     """Return byo-yomi periods of one move each as a time control; the spare periods count as main time."""
-    return TimeSettings(main + period * max(periods - 1, 0), period, 1)
+    return TimeSettings(main + period * max(periods - 1, 0), period, 1, tells_periods=True)

@@ -112,7 +112,11 @@ class GtpEngine:
         try:
             self._output.write(text)
             self._output.flush()
-        except (OSError, ValueError):  # the controller is gone
+        except OSError:  # the controller is gone
+            self._is_gone = True
+        except ValueError:
+            if not self._output.closed:
+                raise
             self._is_gone = True
 
     def _known_command(self, session: Session, arguments: tuple[str, ...]) -> str:

@@ -59,11 +59,13 @@ def heat(session: Session, shares: Mapping[int, float], what: str) -> str:
     if not shares:
         raise GtpError(f"this player tells no {what} of single moves")
     ranked = sorted((action for action in shares if action != session.pass_action), key=lambda a: -shares[a])
-    most, least = max(shares[action] for action in ranked), min(shares[action] for action in ranked)
+    most = max((shares[action] for action in ranked), default=0.0)
+    least = min((shares[action] for action in ranked), default=0.0)
     scale = (most - least) or 1.0
     lines = [f"COLOR {blend((shares[action] - least) / scale)} {vertex(session, action)}" for action in ranked]
-    labels = (f"{vertex(session, action)} {100 * shares[action]:.0f}" for action in ranked[:LABELS])
-    lines.append(f"LABEL {' '.join(labels)}")
+    if ranked:
+        labels = (f"{vertex(session, action)} {100 * shares[action]:.0f}" for action in ranked[:LABELS])
+        lines.append(f"LABEL {' '.join(labels)}")
     if session.pass_action in shares:
         ranked.append(session.pass_action)
     told = ", ".join(

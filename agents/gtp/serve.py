@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -24,6 +25,8 @@ def serve(spec_for: Callable[[Game], str], game: Game, rules: str | None, resign
     def make(on: Game) -> Player:
         return make_player(spec_for(on), on, seed=seed)
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # an answer may repeat whatever came in
     session = Session(make, game, rules or next(iter(game.rule_sets)), Resignation(winrate=resign))
     try:
         engine = GtpEngine(session, sys.stdout)

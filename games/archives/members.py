@@ -9,6 +9,7 @@ import bz2
 import gzip
 import lzma
 import os
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -92,12 +93,20 @@ def _is_archive(path: Path) -> bool:
 
 
 def _archive(path: Path) -> Source:
-    return Source(path.name, path.parent, (path.name,), True, path.stat().st_size)
+    return Source(path.name, path.parent, (path.name,), True, _size(path))
 
 
 def _loose(folder: Path, files: Sequence[Path]) -> Source:
     names = tuple(file.relative_to(folder).as_posix() for file in files)
-    return Source(folder.resolve().name, folder, names, False, sum(file.stat().st_size for file in files))
+    return Source(folder.resolve().name, folder, names, False, sum(map(_size, files)))
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes; 0 for what cannot be read, of which `read_members` tells."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def read_members(source: Source, suffixes: Collection[str], max_bytes: int) -> Iterator[File | Fault]:
@@ -109,6 +118,7 @@ def read_members(source: Source, suffixes: Collection[str], max_bytes: int) -> I
     read = _read_zip if path.name.lower().endswith(".zip") else _read_tar
     num_read = 0
     try:
+        _check_regular(path)
         for member in read(path, suffixes, max_bytes):
             num_read += 1
             yield member
@@ -120,10 +130,17 @@ def _read_loose(source: Source, max_bytes: int) -> Iterator[File | Fault]:
     for name in source.files:
         path = source.folder / name
         try:
+            _check_regular(path)
             size = path.stat().st_size
             yield File(name, path.read_bytes()) if size <= max_bytes else _too_large(name, size, max_bytes)
         except OSError as error:
             yield Fault(name, _line(error))
+
+
+def _check_regular(path: Path) -> None:
+    """Raise OSError for what is no file, such as a pipe, whose end would never come."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("no regular file")
 
 
 def _read_zip(path: Path, suffixes: Collection[str], max_bytes: int) -> Iterator[File | Fault]:
@@ -160,6 +177,8 @@ def _read_tar(path: Path, suffixes: Collection[str], max_bytes: int) -> Iterator
             if len(content) < member.size:
                 raise ArchiveError(f"it ends inside {member.name}")
             yield File(member.name, content)
+        if stream.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes every header that it cannot read for the end
+            raise ArchiveError(f"it ends, or has a damaged header, at byte {archive.offset:,}")
 
 
 def _open_tar(path: Path) -> IO[bytes]:
@@ -178,6 +197,7 @@ class _Stream:
     def __init__(self, unpacked: IO[bytes]) -> None:
         self.unpacked = unpacked
         self.position = 0
+        self.last = b""  # what was read last
 
     def read(self, size: int, limit: int = MAX_HEADER) -> bytes:
         if not 0 <= size <= limit:
@@ -186,6 +206,7 @@ class _Stream:
         self.position += len(content)
         if self.position > MAX_UNPACKED:
             raise ArchiveError(f"it unpacks to more than {MAX_UNPACKED:,} bytes")
+        self.last = content
         return content
 
     def seek(self, position: int) -> None:

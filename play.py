@@ -164,7 +164,7 @@ def main() -> int:
 def run(command: Command) -> int:
     """Do what the command line says; return the exit status."""
     if isinstance(command, Atari):
-        from agents import atari_play
+        from agents.atari import play as atari_play
 
         return atari_play.main(atari_play.Setting(**vars(command)))
 
@@ -197,7 +197,7 @@ def play(command: Checkers | ConnectFour | Go) -> int:
     """Play one game in the terminal."""
     from rich.console import Console
 
-    from agents.terminal import Setting, TerminalGame
+    from agents.terminal.game import Setting, TerminalGame
     from games.compiled import announce_compilation
 
     game: Game
@@ -237,7 +237,7 @@ def play(command: Checkers | ConnectFour | Go) -> int:
 def serve(command: Checkers) -> int:
     """Be a Hub engine until the driver leaves."""
     from agents.analysis import PlayerError
-    from agents.hub_engine import HubEngine
+    from agents.hub.engine import HubEngine
     from agents.player import make_player
     from games.checkers import CHECKERS
 
@@ -290,7 +290,7 @@ def best_bot(game: Game) -> str:
 
 def seat(named: tuple[str | None, str | None], best: str) -> tuple[str, str]:
     """Return who plays: a person against whoever is named, and the best against a person."""
-    from agents.terminal import HUMAN
+    from agents.terminal.game import HUMAN
 
     first, second = named
     if first is None:

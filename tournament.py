@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["atari"]:  # one plays it alone: scores, not matches
-        from agents import atari_tournament
+        from agents.atari import tournament as atari_tournament
 
         return atari_tournament.main(arguments[1:])
     options = tyro.cli(

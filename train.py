@@ -8,18 +8,24 @@ import sys
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # learners use the processors by threads of their own
 
-LEARNERS = {
-    "evolve": "a checkers evaluator, by co-evolution from random weights (Blondie24)",
-    "imitate": "a network that predicts the moves and the winner of recorded games (Go, checkers)",
-    "reinforce": "a policy network improved by its own games (AlphaGo's second stage)",
-    "value": "a network that judges Go positions, from a policy's games (AlphaGo's third stage)",
-    "dqn": "an Atari player, by Q-learning from pixels (DQN, Rainbow, PQN)",
+LEARNERS = {  # what each trains, and the module of its command line
+    "evolve": ("a checkers evaluator, by co-evolution from random weights (Blondie24)", "evolution.command"),
+    "imitate": (
+        "a network that predicts the moves and the winner of recorded games (Go, checkers)",
+        "imitation.command",
+    ),
+    "reinforce": ("a policy network improved by its own games (AlphaGo's second stage)", "alphago.reinforce_command"),
+    "value": (
+        "a network that judges Go positions, from a policy's games (AlphaGo's third stage)",
+        "alphago.value_command",
+    ),
+    "dqn": ("an Atari player, by Q-learning from pixels (DQN, Rainbow, PQN)", "dqn.command"),
 }
 USAGE = "usage: train.py {" + ",".join(LEARNERS) + "} [options]"
 HELP = f"""{USAGE}
 
 Learners:
-{chr(10).join(f"  {name:<10}{text}" for name, text in LEARNERS.items())}
+{chr(10).join(f"  {name:<10}{text}" for name, (text, _) in LEARNERS.items())}
 
 `train.py LEARNER --help` lists a learner's options. The shortest way to a player:
 
@@ -37,7 +43,7 @@ def main(arguments: list[str]) -> int:
         print(f"train.py: there is no learner {learner!r}; there are: {', '.join(LEARNERS)}", file=sys.stderr)
         return 2
     # Imported here: `--help` and a misspelt learner answer at once.
-    command = importlib.import_module(f"agents.{learner}_command")
+    command = importlib.import_module(f"agents.{LEARNERS[learner][1]}")
     status: int = command.main(rest)
     return status
 

@@ -1,6 +1,6 @@
 """An outside engine as a process of its own: lines to its input, lines from its output, its last words, its end.
 
-What a protocol says is none of this module's business: agents/hub_client.py and agents/gtp/client.py see to that.
+What a protocol says is none of this module's business: agents/hub/client.py and agents/gtp/client.py see to that.
 """
 
 from __future__ import annotations

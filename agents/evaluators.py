@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from agents.weighted_rows import sum_rows
+from agents.evolution.weighted_rows import sum_rows
 from games import checkers, connect_four
 from games.compiled import NDArray, count_bits, lowest_bit, njit
 from games.rules import record_dtype

@@ -167,7 +167,7 @@ PLAYERS: Mapping[str, Kind] = {
         is_random=True,
     ),
     "rollouts": Kind(TREE_OPTIONS, searches_tree=True, is_random=True),
-    "hub": Kind(  # see agents/hub.py
+    "hub": Kind(  # see agents/hub/protocol.py
         {**LIMITS, "frame": Option(str, choices=("rotated", "plain"))}, game="checkers", advises=False, is_outside=True
     ),
     "gtp": Kind({"seconds": LIMITS["seconds"]}, game="go", advises=False, is_outside=True),
@@ -252,7 +252,7 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
     if parsed.name == "random":
         return RandomPlayer(spec, game, seed)
     if parsed.name == "hub":
-        from agents.hub_client import HubPlayer
+        from agents.hub.client import HubPlayer
 
         return HubPlayer(spec, parsed.options, on_progress)
     if parsed.name == "gtp":

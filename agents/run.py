@@ -304,6 +304,8 @@ def _open(
         _check_config(saved_config, config, extendable)
     manifest, damage = checkpoints.newest_whole(folder)
     saved_step: int = manifest["step"] if manifest else _NOTHING
+    if saved_config is not None:
+        _check_budget(saved_config, config, extendable, saved_step)
     if resume and manifest is None:
         notice(f"run {directory}: nothing was saved yet, so it starts afresh")
     remove_temporaries(directory)
@@ -381,15 +383,19 @@ def _read_config(directory: Path) -> dict[str, Any] | None:
 
 
 def _check_config(saved: dict[str, Any], wanted: dict[str, Any], extendable: Collection[str]) -> None:
-    """Refuse to go on under another config, or with a smaller budget; 0 is none at all."""
-    for name in extendable:
-        old, new = saved.get(name), wanted.get(name)
-        if type(old) is type(new) is int and 0 < new < old:
-            raise RunError(f"{name} was {old}: a run that is resumed may have more, not {new}")
+    """Refuse to go on under another config."""
     changes = [(name, old, new) for name, old, new in _changes(saved, wanted) if name not in extendable]
     if changes:
         listing = ", ".join(f"{name} was {old} and is now {new}" for name, old, new in changes)
         raise RunError(f"it has another config: {listing}; resume it as it was started, or choose another --out")
+
+
+def _check_budget(saved: dict[str, Any], wanted: dict[str, Any], extendable: Collection[str], done: int) -> None:
+    """Refuse a new budget that is used up already; 0 is none at all."""
+    for name in extendable:
+        new = wanted.get(name)
+        if type(new) is int and new != saved.get(name) and 0 < new < done:
+            raise RunError(f"--{name} {new}: {done} are done already; it was {saved.get(name)}")
 
 
 def _changes(saved: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from agents import accuracy
-from agents.imitate_data import choose_games
+from agents.imitation import accuracy
+from agents.imitation.data import choose_games
 from agents.model_files import find_model
 from benchmarks.timing import BenchError, Document
 from games.archives import load_records

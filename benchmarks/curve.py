@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from agents.arena import Arena
 from agents.evaluators import Evaluator, load_evaluator, material
-from agents.evolve import control_starts
+from agents.evolution.arena import Arena
+from agents.evolution.evolve import control_starts
 from agents.ratings import match_elo
 from benchmarks.timing import BenchError, Document
 from games.checkers import CHECKERS

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from rich.table import Table
 
-from agents.arena import Arena
-from agents.evolve import PRESETS, EvolveConfig, evolve, first_state
+from agents.evolution.arena import Arena
+from agents.evolution.config import PRESETS, EvolveConfig
+from agents.evolution.evolve import evolve, first_state
 from benchmarks.timing import BenchError, Document, cpu_seconds, rate_fields, time_fields
 from games.checkers import CHECKERS
 

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from agents.dqn.command import choose_device, processes
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError
 from agents.dqn.learner import Learner
 from agents.dqn.loop import Training
 from agents.dqn.networks import q_network_spec
 from agents.dqn.replay import Samples, state_dtype
-from agents.dqn_command import choose_device, processes
 from benchmarks import frames_peers
 from benchmarks.peers import PeerMissingError
 from benchmarks.timing import BenchError, Document, installed_version

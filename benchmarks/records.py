@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from agents.imitate_data import choose_games
+from agents.imitation.data import choose_games
 from benchmarks.timing import Document, cpu_seconds, rate_fields
 from games.archives import load_records
 from games.catalogue import find_game

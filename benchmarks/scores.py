@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from agents.atari_scores import SCORES_2015
+from agents.atari.scores import SCORES_2015
 from agents.dqn.journal import GAMES
 from benchmarks.frames import title_of
 from benchmarks.peers import PeerMissingError, installed

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.accuracy import PHASES, by_phase, by_source, choose, phase_bounds, predict_all, summary, table
+from agents.imitation.accuracy import PHASES, by_phase, by_source, choose, phase_bounds, predict_all, summary, table
 from games.archives import load_records
 from games.compiled import NDArray
 from games.record_batches import Batch, PositionReader

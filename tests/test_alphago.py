@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents import reinforce_command, value_command
-from agents.alphago_config import ReinforceConfig, ValueConfig
+from agents.alphago import reinforce_command, value_command
+from agents.alphago.config import ReinforceConfig, ValueConfig
+from agents.alphago.policy_games import by_seat, choices, draw_actions, play_games
+from agents.alphago.reinforce import Experience, learn, opponent_of, policy_gradient_loss
+from agents.alphago.value_learning import play_value_games
 from agents.learner_command import check_numbers
-from agents.policy_games import by_seat, choices, draw_actions, play_games
-from agents.reinforce import Experience, learn, opponent_of, policy_gradient_loss
-from agents.value_learning import play_value_games
 from games.catalogue import find_game
 from games.compiled import NDArray
 from games.go import area_score, is_legal
@@ -176,7 +176,7 @@ def run_bytes(directory: Path) -> tuple[bytes, bytes]:
 def test_a_reinforcement_that_is_stopped_and_resumed_ends_as_one_that_never_was(
     tmp_path: Path, policy_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from agents import reinforce_run
+    from agents.alphago import reinforce_run
 
     monkeypatch.setattr(reinforce_run, "REPORT_GAMES", 8)
     common = ["--init", str(policy_file), *REINFORCE]
@@ -201,7 +201,7 @@ def test_a_reinforcement_that_is_stopped_and_resumed_ends_as_one_that_never_was(
 def test_networks_without_a_pass_are_reinforced(
     tmp_path: Path, num_outputs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agents import reinforce_run
+    from agents.alphago import reinforce_run
 
     monkeypatch.setattr(reinforce_run, "REPORT_GAMES", 2)
     file = save_policy(tmp_path, PointPolicySpec(size=3, num_outputs=num_outputs, position_bias=num_outputs == 2))
@@ -214,7 +214,7 @@ def test_networks_without_a_pass_are_reinforced(
 def test_a_value_run_that_is_killed_between_steps_ends_as_one_that_never_was(
     tmp_path: Path, policy_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agents import value_run
+    from agents.alphago import value_run
 
     common = ["--imitating", str(policy_file), "--improved", str(policy_file), *VALUE]
     monkeypatch.setattr(value_run, "STEPS_PERIOD", 1)
@@ -244,7 +244,7 @@ def test_a_value_run_that_is_killed_between_steps_ends_as_one_that_never_was(
 def test_a_value_run_that_is_stopped_between_two_lines_of_metrics_ends_as_one_that_never_was(
     tmp_path: Path, policy_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from agents import value_run
+    from agents.alphago import value_run
 
     common = ["--imitating", str(policy_file), "--improved", str(policy_file), *VALUE]
     monkeypatch.setattr(value_run, "STEPS_PERIOD", 2)

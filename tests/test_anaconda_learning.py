@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.anaconda_learning import adam, gradient
+from agents.evolution.anaconda_learning import adam, gradient
 from games.compiled import NDArray
 from nets.anaconda_layout import NUM_WEIGHTS
 from nets.models import BoardEvaluator

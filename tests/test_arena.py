@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from agents.alphabeta import Searcher, SearchLimits, expected_return
-from agents.arena import Arena, only_action, random_action
 from agents.evaluators import anaconda, material
+from agents.evolution.arena import Arena, only_action, random_action
 from games.checkers import CHECKERS
 from games.compiled import NDArray, njit
 from games.notation import play_turn

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import play
-from agents import pixels
-from agents.atari_play import LeaveError, Session, Setting, action_of, choose_player, obey
-from agents.atari_view import Moment, TerminalView, bars, draw, picture_size, shrink
-from agents.keyboard import HOLD_SECONDS, Keyboard
+from agents.atari import pixels
+from agents.atari.keyboard import HOLD_SECONDS, Keyboard
+from agents.atari.play import LeaveError, Session, Setting, action_of, choose_player, obey
+from agents.atari.view import Moment, TerminalView, bars, draw, picture_size, shrink
 from games.atari import FULL_ACTION_SET, PROTOCOLS, VERSION, action_names
 from nets.models import save_model
 from nets.presets import preset

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.atari_scores import SCORES_2015
-from agents.atari_statistics import aggregate, interquartile_mean, mean_score, median, optimality_gap
+from agents.atari.scores import SCORES_2015
+from agents.atari.statistics import aggregate, interquartile_mean, mean_score, median, optimality_gap
 from games.atari import game_names
 
 

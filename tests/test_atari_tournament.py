@@ -19,9 +19,9 @@ import pytest
 import torch
 
 import tournament
-from agents import atari_evaluation
-from agents.atari_evaluation import Task, play, play_tasks, split
-from agents.atari_player import find_models, make_player, read_model
+from agents.atari import evaluation as atari_evaluation
+from agents.atari.evaluation import Task, play, play_tasks, split
+from agents.atari.player import find_models, make_player, read_model
 from games.atari import PROTOCOLS, VERSION, AtariError, find_protocol
 from nets.models import save_model
 from nets.presets import preset

@@ -14,7 +14,7 @@ import pytest
 
 from agents.alphabeta import Searcher, SearchLimits
 from agents.evaluators import material, save_evaluator
-from agents.evolve import PRESETS
+from agents.evolution.config import PRESETS
 from benchmarks import alphabeta, bench, evaluate, peers, perft, timing
 from benchmarks.inference import HALF_PRECISION
 from benchmarks.positions import PLIES, after_lines, random_lines

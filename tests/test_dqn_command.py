@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from agents import dqn_command
+from agents.dqn import command as dqn_command
 from agents.dqn.config import PRESETS, DqnConfig
 from agents.run import Run
 from games.atari_vector import AtariEnvs, GameResult

@@ -23,7 +23,7 @@ from agents.evaluators import (
     save_evaluator,
     tanh_in_place,
 )
-from agents.weighted_rows import sum_rows
+from agents.evolution.weighted_rows import sum_rows
 from games.checkers import CHECKERS, NUM_SQUARES, rotate, start_history
 from games.compiled import NDArray, njit
 from games.connect_four import CONNECT_FOUR

@@ -10,13 +10,12 @@ import numba
 import numpy as np
 import pytest
 
-from agents.anaconda_learning import gradient
-from agents.arena import Arena, GameTrace
 from agents.evaluators import SCORE_UNIT
-from agents.evolve import (
-    PRESETS,
+from agents.evolution.anaconda_learning import gradient
+from agents.evolution.arena import Arena, GameTrace
+from agents.evolution.config import PRESETS, EvolveConfig
+from agents.evolution.evolve import (
     TAU,
-    EvolveConfig,
     best_network,
     control_starts,
     draw_pairings,

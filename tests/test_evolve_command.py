@@ -17,11 +17,10 @@ from typing import Any
 import numba
 import pytest
 
-from agents import evolve_command
 from agents.evaluators import load_evaluator
-from agents.evolve import (
-    PRESETS,
-)
+from agents.evolution import command as evolve_command
+from agents.evolution import run as evolution_run
+from agents.evolution.config import PRESETS
 from agents.learner_command import run_directory
 from agents.run import Run
 from tests import killed_runs
@@ -50,7 +49,7 @@ def no_report(*arguments: Any) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes time and changes nothing: the closing match, and waiting for the disk."""
-    monkeypatch.setattr(evolve_command, "report", no_report)
+    monkeypatch.setattr(evolution_run, "report", no_report)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -82,7 +81,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[
         if arguments not in found:
             directory = tmp_path_factory.mktemp("undisturbed") / "run"
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(evolve_command, "report", no_report)
+                patch.setattr(evolution_run, "report", no_report)
                 assert evolve_command.main([*arguments, "--out", str(directory)]) == 0
             found[arguments] = outcome(directory)
         return found[arguments]
@@ -96,11 +95,11 @@ MOMENTS = {
     "with nothing saved": (Run, "log", 1, "after"),
     "before the first checkpoint": (Run, "save_checkpoint", 1, "before"),
     "between checkpoint and model": (Run, "save_checkpoint", 1, "after"),
-    "during a control match": (evolve_command, "control_score", 3, "after"),
+    "during a control match": (evolution_run, "control_score", 3, "after"),
     "between two checkpoints": (Run, "log_timing", 3, "after"),
     "before the last checkpoint": (Run, "save_checkpoint", 3, "before"),
     "before the last model": (Run, "save_checkpoint", 3, "after"),
-    "before the report": (evolve_command, "report", 1, "before"),
+    "before the report": (evolution_run, "report", 1, "before"),
 }
 
 
@@ -187,7 +186,7 @@ def test_a_run_killed_from_outside_goes_on_exactly(
         process.kill()
         assert process.wait() == -signal.SIGKILL
     last = max(steps_of(directory)) + 2
-    monkeypatch.setattr(evolve_command, "report", no_report)
+    monkeypatch.setattr(evolution_run, "report", no_report)
     assert evolve_command.main([*ENDLESS, "--generations", str(last), "--out", str(directory), "--resume"]) == 0
     expected = undisturbed(*ENDLESS, "--generations", str(last))
     assert outcome(directory, extended=True).items() <= expected.items()

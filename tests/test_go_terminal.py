@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agents import terminal
 from agents.analysis import RESIGN, Analysis, MoveAnalysis
-from agents.board_view import View
-from agents.go_terminal import GoStyle
-from agents.terminal import Setting, TerminalGame
+from agents.terminal import game as terminal
+from agents.terminal.board_view import View
+from agents.terminal.game import Setting, TerminalGame
+from agents.terminal.go_game import GoStyle
 from games import go
 from games.notation import read_vertex
 from games.rules import Game, States, apply

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from agents import hub_client
 from agents.analysis import Analysis, IllegalMoveError, PlayerError, PlayerTimeoutError
-from agents.hub import (
+from agents.hub import client as hub_client
+from agents.hub.engine import HubEngine, Level, information
+from agents.hub.protocol import (
     FRAMES,
     HubError,
     format_line,
@@ -26,7 +27,6 @@ from agents.hub import (
     parse_position,
     position_name,
 )
-from agents.hub_engine import HubEngine, Level, information
 from agents.player import Player, make_player
 from games.checkers import CHECKERS
 from games.notation import legal_turns, play_turn

@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.imitate import (
+from agents.imitation.config import PRESETS, ImitateConfig, ImitateError
+from agents.imitation.data import Samples, SampleStream, Split, split_records
+from agents.imitation.learner import (
     Learner,
     adapted,
     budget_spent,
@@ -21,8 +23,6 @@ from agents.imitate import (
     train,
     value_terms,
 )
-from agents.imitate_config import PRESETS, ImitateConfig, ImitateError
-from agents.imitate_data import Samples, SampleStream, Split, split_records
 from games.archives import load_records
 from games.catalogue import find_game
 from games.record_batches import PositionReader

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents import imitate_command
-from agents.imitate_config import PRESETS
+from agents.imitation import command as imitate_command
+from agents.imitation.config import PRESETS
 from agents.learner_command import option_words
 from agents.run import Run
 from nets.model_file import read_header

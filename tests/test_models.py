@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents.evaluators import load_evaluator
-from agents.evolve import PRESETS
+from agents.evolution.config import PRESETS
 from agents.player import make_player
 from games.catalogue import find_game
 from nets.model_file import read_header

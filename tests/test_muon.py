@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from agents.muon import Muon, orthogonalised
+from nets.muon import Muon, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (5, 40), (40, 5)])

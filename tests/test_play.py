@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 
 import play
-from agents import terminal
 from agents.analysis import Analysis, IllegalMoveError, MoveAnalysis
-from agents.board_view import View, board_lines, view_of
-from agents.terminal import Setting, TerminalGame
+from agents.terminal import game as terminal
+from agents.terminal.board_view import View, board_lines, view_of
+from agents.terminal.game import Setting, TerminalGame
 from games.catalogue import find_game
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR

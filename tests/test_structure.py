@@ -32,10 +32,10 @@ ALSO_ALLOWED = {
     "games/aec.py": {"pettingzoo"},  # optional: the second face of the environments
     "games/endgame/__main__.py": {"rich"},  # a command of its own: progress and a table
     "agents/run.py": {"tensorboard"},  # optional: events beside the metrics
-    "agents/video.py": {"imageio_ffmpeg"},  # optional: videos of Atari games
+    "agents/atari/video.py": {"imageio_ffmpeg"},  # optional: videos of Atari games
 }
 # Searches and the evolution loop run without torch, so that their processes start at once.
-TORCH_FREE = ("agents/alphabeta.py", "agents/mcts/search.py", "agents/mcts/rollouts.py", "agents/evolve.py")
+TORCH_FREE = ("agents/alphabeta.py", "agents/mcts/search.py", "agents/mcts/rollouts.py", "agents/evolution/evolve.py")
 
 
 @dataclass(frozen=True)
@@ -207,13 +207,14 @@ def modules_loaded_by(arguments: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["train.py", "train.py evolve", "train.py imitate", "train.py dqn", "play.py", "tournament.py"]
+    "command",
+    [
+        *("train.py", "train.py evolve", "train.py imitate", "train.py reinforce", "train.py value", "train.py dqn"),
+        *("play.py", "tournament.py", "benchmarks/bench.py"),
+    ],
 )
-def test_help_does_not_load_torch(command: str) -> None:
-    script, *arguments = command.split()
-    if not (ROOT / script).exists():
-        pytest.skip(f"there is no {script} yet")
-    assert "torch" not in modules_loaded_by([script, *arguments, "--help"])
+def test_help_loads_neither_torch_nor_numba(command: str) -> None:
+    assert not {"torch", "numba"} & modules_loaded_by([*command.split(), "--help"])
 
 
 def test_rules_do_not_load_torch() -> None:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.go_view import plain_board
 from agents.gtp.arguments import (
     Arguments,
     colour_to_play,
@@ -20,6 +19,7 @@ from agents.gtp.arguments import (
 )
 from agents.gtp.protocol import GtpError, Task, UsageError, parse_vertex
 from agents.gtp.session import BLACK, COLOURS, WHITE, Session
+from agents.terminal.go_view import plain_board
 from games import go
 from games.rules import GameError
 from games.sgf import MAX_BYTES, SgfGame, SgfStart, read_game, write_game

@@ -1,4 +1,4 @@
-"""How AlphaGo's second and third stage are run: what `agents/reinforce.py` and `agents/value_learning.py` are told."""
+"""How AlphaGo's second and third stage are run: what `reinforce.py` and `value_learning.py` are told."""
 
 from __future__ import annotations
 

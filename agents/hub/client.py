@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from agents.analysis import Analysis, IllegalMoveError, PlayerError, Progress
 from agents.engine_process import EngineProcess, shorten
-from agents.hub import FRAMES, VARIANT, HubError, format_line, move_name, parse_line, parse_move, position_name
+from agents.hub.protocol import FRAMES, VARIANT, HubError, format_line, move_name, parse_line, parse_move, position_name
 from games.checkers import NO_JUMPER
 from games.notation import Turn, legal_turns, play_turn
 from games.rules import State, States, apply, hash_key, to_play

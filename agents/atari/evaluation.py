@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from agents.atari_player import AtariModel, AtariPlayer, make_player
+from agents.atari.player import AtariModel, AtariPlayer, make_player
 from games.atari import AtariGame, Protocol
 from games.atari_vector import GameResult
 from games.child_processes import child_settings

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from agents import learner_command
-from agents.imitate_config import PRESETS, ImitateConfig, ImitateError
+from agents.imitation.config import PRESETS, ImitateConfig, ImitateError
 
 DATA = Path("data")  # where records lie unless told: data/go, data/checkers
 LEAST = {"batch_size": 1, "validation_positions": 1, "period": 1}  # of the options that cannot be 0
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
         from rich.console import Console
 
         check(options)
-        from agents import imitate_run  # with torch: --help and a misspelt option need not wait for it
+        from agents.imitation import run as imitate_run  # with torch: --help and a misspelt option need not wait for it
 
         imitate_run.train_from(options, Console(stderr=True))
 

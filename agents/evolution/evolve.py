@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from agents.anaconda_learning import adam, gradient
-from agents.arena import Arena, GameTrace
 from agents.evaluators import SCORE_UNIT, anaconda, input_codes
+from agents.evolution.anaconda_learning import adam, gradient
+from agents.evolution.arena import Arena, GameTrace
+from agents.evolution.config import EvolveConfig
 from games.checkers import CHECKERS, NO_JUMPER
 from games.compiled import NDArray
 from games.notation import play_turn
@@ -35,91 +35,6 @@ FINAL_OPENINGS = 20  # that two finalists play, each with both colours
 TAU = 1.0 / np.sqrt(2.0 * np.sqrt(NUM_WEIGHTS))  # 0.0839, the learning rate of the step sizes
 
 Arrays = dict[str, NDArray]  # the whole state of a learner, as it is checkpointed
-
-
-@dataclass(frozen=True)
-class EvolveConfig:
-    """Evolution of a checkers evaluator; the defaults are the published method."""
-
-    method: Literal["population", "memetic"] = "population"
-    """population: Chellapilla & Fogel 1999-2001. memetic: a few networks that also learn from their games."""
-    generations: int = 840
-    """Generations to train in all; a resumed run may ask for more."""
-    seed: int = 0
-    """Seed of everything random."""
-    depth: int = 4
-    """Search depth of training games, in turns."""
-    extension: int = 2
-    """Turns added, once, where a line ends on a pending capture or a forced move; 0 plays captures out only."""
-    parents: int = 15
-    """population: networks that survive a generation, each has one offspring. memetic: networks that live."""
-    games_as_first: int = 5
-    """population: games that each network plays as the first player, against others drawn at random."""
-    win_points: float = 1.0
-    """population: points for a game won."""
-    loss_points: float = -2.0
-    """population: points for a game lost; a draw gives 0."""
-    weight_range: float = 0.2
-    """Starting weights are uniform in plus or minus this."""
-    sigma: float = 0.05
-    """population: starting step size of each weight. memetic: mutation of each weight of a copied network."""
-    king_value: float = 2.0
-    """Starting value of a king, in men."""
-    openings: int = 16
-    """memetic: starting positions a generation; every two networks play each of them with both colours."""
-    opening_plies: int = 8
-    """memetic: most random turns that lead to a starting position; the number is drawn evenly from 0."""
-    learning_rate: float = 0.002
-    """memetic: Adam's step size of the first networks; a gene."""
-    outcome_share: float = 0.5
-    """memetic: share of the outcome in what is learnt towards, the rest is the search's score; a gene of that mean."""
-    memory: int = 100_000
-    """memetic: positions that are remembered to learn from."""
-    batch_size: int = 256
-    """memetic: positions of one gradient step."""
-    steps: int = 100
-    """memetic: gradient steps of each network a generation."""
-    horizon: int = 700
-    """memetic: generations over which learning rates fall to a tenth."""
-    selection_period: int = 10
-    """memetic: generations between two replacements of the worst by the best."""
-    rules: str = "anaconda"
-    """Rule set of training games."""
-    control_period: int = 10
-    """Generations between matches against the piece count."""
-    control_depth: int = 4
-    """Search depth of those matches, in turns."""
-    control_openings: int = 40
-    """Openings of the three-move deck in such a match, each played by both sides."""
-    checkpoint_period: int = 10
-    """Generations between checkpoints."""
-
-
-PRESETS: dict[str, EvolveConfig] = {
-    "paper": EvolveConfig(),
-    "modern": EvolveConfig(
-        method="memetic",
-        generations=700,
-        horizon=700,
-        parents=4,
-        sigma=0.01,
-        extension=0,
-        rules="wcdf",
-        steps=300,
-        control_period=25,
-    ),
-    "quick": EvolveConfig(
-        method="memetic",
-        generations=250,
-        horizon=250,
-        parents=4,
-        sigma=0.01,
-        depth=2,
-        extension=0,
-        rules="wcdf",
-        control_period=25,
-    ),
-}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A run of imitation: the records read, the network made or taken up, trained with live progress, and measured.
 
-Knows the terminal and the disk; `agents/imitate.py` knows the learning.
+Knows the terminal and the disk; `agents/imitation/learner.py` knows the learning.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agents.accuracy import Predict, choose, measure, predict_all, summary, table
-from agents.imitate import Learner, adapted, mover_logits, train
-from agents.imitate_command import Options, data_paths, resume_command
-from agents.imitate_config import ImitateError
-from agents.imitate_data import SampleStream, Split, split_records
+from agents.imitation.accuracy import Predict, choose, measure, predict_all, summary, table
+from agents.imitation.command import Options, data_paths, resume_command
+from agents.imitation.config import ImitateError
+from agents.imitation.data import SampleStream, Split, split_records
+from agents.imitation.learner import Learner, adapted, mover_logits, train
 from agents.learner_command import run_directory
 from agents.model_files import MODEL_FILE, find_model
 from agents.network_evaluator import save_for_game

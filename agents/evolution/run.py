@@ -1,4 +1,4 @@
-"""`train.py evolve`: options, the run's directory, live progress, and the closing match against simple players."""
+"""A run of evolution: the run's directory, live progress, and the closing match against simple players."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ import json
 import math
 import shlex
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, TextColumn
 from rich.table import Table
 
-from agents import learner_command
 from agents.alphabeta import MAX_DEPTH
-from agents.arena import Arena
 from agents.evaluators import Evaluator, anaconda, material, save_evaluator
-from agents.evolve import (
-    PRESETS,
+from agents.evolution.arena import Arena
+from agents.evolution.command import Options, resume_command
+from agents.evolution.config import EvolveConfig
+from agents.evolution.evolve import (
     Arrays,
-    EvolveConfig,
     best_network,
     control_starts,
     evolve,
@@ -58,45 +55,6 @@ LEAST = {  # of the options that cannot be 0
 }
 MOST = {"depth": MAX_DEPTH, "extension": MAX_DEPTH, "control_depth": MAX_DEPTH, "opening_plies": MAX_PLIES}
 EARLY_SNAPSHOTS = (0, 10, 100)  # generations whose network is kept, and then every 100th; 840 is the published end
-
-
-@dataclass(frozen=True)
-class Options:
-    """Evolve a checkers evaluator by letting networks play each other; nothing else is taught.
-
-    Presets: quick (two minutes on two cores), modern (the strongest by the clock), paper (Chellapilla & Fogel's method,
-    840 generations). A preset sets the options below; an option given on the command line
-    overrides it.
-
-    examples:
-      train.py evolve --preset quick
-      train.py evolve --preset paper --seed 1 --out runs/paper-1
-      train.py evolve --preset paper --seed 1 --out runs/paper-1 --resume
-          goes on where that run stopped, however it stopped
-    """
-
-    preset: Literal["quick", "modern", "paper"] = "quick"
-    """where the options below come from"""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """the run's directory (default: runs/evolve-PRESET, numbered where that is taken)"""
-    resume: bool = False
-    """go on with the run in --out (default: the newest runs/evolve-PRESET); --generations may be larger"""
-    workers: int = 0
-    """games played at a time, 0 for one a processor; the result does not depend on it"""
-    tensorboard: bool = False
-    """also write TensorBoard events (needs the extra [tensorboard])"""
-    config: Annotated[EvolveConfig, tyro.conf.OmitArgPrefixes] = PRESETS["quick"]
-
-
-def main(arguments: list[str]) -> int:
-    """Train as the command line says; return the exit status."""
-    options = parse(arguments)
-    return learner_command.run("train.py evolve", lambda: train(options, Console(stderr=True)))
-
-
-def parse(arguments: list[str]) -> Options:
-    """Read the options, defaults taken from the preset that is asked for."""
-    return learner_command.parse(Options, arguments, PRESETS, "train.py evolve")
 
 
 def train(options: Options, console: Console) -> None:
@@ -229,8 +187,3 @@ def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console
         table.add_row(name, str(won), str(drawn), str(lost), f"{elo:+.0f}", f"{low:+.0f} to {high:+.0f}")
     Console().print(table)
     (directory / REPORT_FILE).write_text(json.dumps(rows, indent=1) + "\n")
-
-
-def resume_command(options: Options, directory: Path, **changes: int) -> str:
-    """Return the command line that goes on with a run, some options changed."""
-    return learner_command.resume_command("evolve", options, PRESETS[options.preset], directory, **changes)

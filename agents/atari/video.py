@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.pixels import Picture
+from agents.atari.pixels import Picture
 from games.atari import AtariError
 
 QUALITY = 7  # of 10

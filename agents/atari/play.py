@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.atari_player import EPSILONS, RANDOM, AtariModel, AtariPlayer, check_epsilon, find_models, make_player
-from agents.atari_scores import SCORES_2015
-from agents.atari_view import Moment
+from agents.atari.player import EPSILONS, RANDOM, AtariModel, AtariPlayer, check_epsilon, find_models, make_player
+from agents.atari.scores import SCORES_2015
+from agents.atari.view import Moment
 from agents.model_files import find_model
 from games.atari import (
     FRAMES_PER_SECOND,
@@ -273,8 +273,8 @@ def watch(session: Session, setting: Setting, console: Console) -> None:
     """Show the game as it is played; a person's keys decide where nobody else plays."""
     from rich.live import Live
 
-    from agents.atari_view import TerminalView
-    from agents.keyboard import Keyboard
+    from agents.atari.keyboard import Keyboard
+    from agents.atari.view import TerminalView
 
     note = KEYS if setting.human else "P pauses, Q leaves"
     with leaving_at_sigterm(), Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
@@ -308,7 +308,7 @@ def leaving_at_sigterm() -> Iterator[None]:
 
 def obey(keyboard: object, clock: Clock) -> None:
     """Pause and leave as the keys say."""
-    from agents.keyboard import Keyboard
+    from agents.atari.keyboard import Keyboard
 
     assert isinstance(keyboard, Keyboard)
     is_paused = False
@@ -371,9 +371,9 @@ class Clock:
 
 def make_files(session: Session, setting: Setting, console: Console) -> None:
     """Write the video of the game, and the picture of the moment at which it stops."""
-    from agents.atari_view import draw
+    from agents.atari.video import video_writer
+    from agents.atari.view import draw
     from agents.run import StopSignal
-    from agents.video import video_writer
 
     last: list[Moment] = []
     with (
@@ -401,9 +401,9 @@ def make_files(session: Session, setting: Setting, console: Console) -> None:
 
 def write_picture(path: Path, session: Session, moment: Moment) -> None:
     """Write a moment as a PNG file: with the method that was asked for, or with all of them beside each other."""
-    from agents.atari_view import draw
+    from agents.atari.pixels import png_bytes
+    from agents.atari.view import draw
     from agents.durable import replace_file
-    from agents.pixels import png_bytes
 
     if session.player.model is None or session.method is not None:
         picture = draw(moment)

@@ -18,7 +18,7 @@ from typing import TextIO
 from agents.alphabeta import MAX_DEPTH, SearchLimits
 from agents.analysis import Analysis
 from agents.engine_process import shorten
-from agents.hub import (
+from agents.hub.protocol import (
     FRAMES,
     VARIANT,
     HubError,

@@ -15,15 +15,15 @@ import torch
 from rich.console import Console
 
 from agents import learner_command
-from agents.alphago_config import REINFORCE_PRESETS, ReinforceConfig
+from agents.alphago.config import REINFORCE_PRESETS, ReinforceConfig
+from agents.alphago.policy_games import by_seat, play_games
+from agents.alphago.reinforce import learn, opponent_of, play_iteration
+from agents.alphago.reinforce_command import ReinforceOptions
 from agents.analysis import PlayerError
 from agents.learner_command import run_directory
 from agents.model_files import MODEL_FILE, find_model
 from agents.network_evaluator import NetworkEvaluator, encoder_of, save_for_game
-from agents.policy_games import by_seat, play_games
 from agents.ratings import match_elo
-from agents.reinforce import learn, opponent_of, play_iteration
-from agents.reinforce_command import ReinforceOptions
 from agents.run import Run, StopSignal
 from agents.steps_bar import StepsBar
 from games.catalogue import find_game

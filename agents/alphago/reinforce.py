@@ -6,7 +6,7 @@ less likely by a lost one (REINFORCE, Williams 1992). The baseline is zero, as i
 
 What differs from the paper: boards of any size, fewer games an iteration and a pool that grows sooner, to the scale of
 a laptop; norms use the statistics that imitation left, so that the policy that learns is the one that played; half
-the games have each colour; no move fills an own eye (`agents/policy_games.py`).
+the games have each colour; no move fills an own eye (`agents/alphago/policy_games.py`).
 
 n positions, A actions.
 """
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agents.alphago_config import ReinforceConfig
+from agents.alphago.config import ReinforceConfig
+from agents.alphago.policy_games import by_seat, play_games
 from agents.mcts.search import LeafEvaluator
-from agents.policy_games import by_seat, play_games
 from agents.run import RunError
 from games.compiled import NDArray
 from games.rules import Game, States

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.analysis import RESIGN, Analysis, IllegalMoveError
-from agents.board_view import beside, view_of
 from agents.match import RESIGNATION
 from agents.player import Player, SearchingPlayer, make_player
-from agents.terminal_styles import Heat, Played, style_of
+from agents.terminal.board_view import beside, view_of
+from agents.terminal.styles import Heat, Played, style_of
 from agents.umpire import Verdict, make_umpire
 from games.notation import NotationError, Turn, legal_turns, parse_turn, play_turn, turn_name
 from games.rules import Game, State, States, apply, is_over, to_play

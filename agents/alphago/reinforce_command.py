@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from agents import learner_command
-from agents.alphago_config import REINFORCE_PRESETS, ReinforceConfig
+from agents.alphago.config import REINFORCE_PRESETS, ReinforceConfig
 
 LEAST_ZERO = ("seed", "learning_rate")  # options that may be 0
 
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     def train() -> None:
         from rich.console import Console
 
-        from agents.reinforce_run import train_from  # here and not above: --help need not wait for torch
+        from agents.alphago.reinforce_run import train_from  # here and not above: --help need not wait for torch
 
         learner_command.check_numbers(options, least_zero=("threads",))
         learner_command.check_numbers(options.config, least_zero=LEAST_ZERO)

@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
-from agents.pixels import Colour, Picture, draw_box, draw_text, enlarge, stretch, text_width, warm
+from agents.atari.pixels import Colour, Picture, draw_box, draw_text, enlarge, stretch, text_width, warm
 from games.atari import FRAMES_PER_SECOND
 
 PIXEL_HEIGHT = 3  # of an Atari pixel in a picture

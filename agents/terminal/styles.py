@@ -11,7 +11,7 @@ from typing import Protocol
 
 from rich.text import Text
 
-from agents.board_view import FACES, View, board_lines
+from agents.terminal.board_view import FACES, View, board_lines
 from agents.umpire import Verdict
 from games.checkers import CHECKERS
 from games.notation import Turn, legal_turns, turn_name
@@ -80,7 +80,7 @@ class Style(Protocol):
 def style_of(game: Game, rules: str | None) -> Style:
     """Return the style of a game under a rule set, None for its first."""
     if game.family == "go":
-        from agents.go_terminal import GoStyle
+        from agents.terminal.go_game import GoStyle
 
         return GoStyle(rules or next(iter(game.rule_sets)))
     return CheckersStyle() if game.family == "checkers" else DiscStyle(game)

@@ -16,17 +16,17 @@ from rich.console import Console
 from torch import Tensor
 
 from agents import learner_command
-from agents.alphago_config import VALUE_PRESETS, ValueConfig
+from agents.alphago.config import VALUE_PRESETS, ValueConfig
+from agents.alphago.reinforce_run import Policy, evaluator_of, load_policy
+from agents.alphago.value_command import ValueOptions
+from agents.alphago.value_learning import play_value_games, squared_error, value_network
 from agents.analysis import PlayerError
 from agents.learner_command import run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import save_for_game
-from agents.reinforce_run import Policy, evaluator_of, load_policy
 from agents.run import Run, StopSignal
 from agents.steps_bar import StepsBar
 from agents.tree_players import MIXTURE
-from agents.value_command import ValueOptions
-from agents.value_learning import play_value_games, squared_error, value_network
 from games.catalogue import find_game
 from games.compiled import NDArray
 from games.machine import available_processors

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from rich.style import Style as Paint
 from rich.text import Text
 
-from agents.board_view import View
 from agents.game_files import SGF_ENDINGS
 from agents.go_conduct import status_of
-from agents.terminal_styles import Heat, Played, Questions
+from agents.terminal.board_view import View
+from agents.terminal.styles import Heat, Played, Questions
 from agents.umpire import Verdict
 from games.go import star_points
 from games.go_board import BLACK, EMPTY, WHITE

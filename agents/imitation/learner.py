@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.imitate_config import ImitateConfig, ImitateError
-from agents.imitate_data import Samples, SampleStream
-from agents.muon import Muon
+from agents.imitation.config import ImitateConfig, ImitateError
+from agents.imitation.data import Samples, SampleStream
 from games.compiled import NDArray
 from nets.heads import ValueHeadSpec
 from nets.losses import softmax_cross_entropy
 from nets.models import PolicyValueNet, PolicyValueOutput, logits_of_mover
+from nets.muon import Muon
 from nets.precision import computing_in
 from nets.regularisers import constrain_norms, penalty
 from nets.training import keep_layout, prepare_training

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.alphago_config import ValueConfig
+from agents.alphago.config import ValueConfig
+from agents.alphago.policy_games import play_games
 from agents.mcts.search import LeafEvaluator
-from agents.policy_games import play_games
 from games.compiled import NDArray
 from games.rules import Game, States
 from nets.heads import ValueHeadSpec

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from agents.atari_evaluation import Task
-    from agents.atari_player import AtariModel
-    from agents.atari_statistics import Estimate
+    from agents.atari.evaluation import Task
+    from agents.atari.player import AtariModel
+    from agents.atari.statistics import Estimate
     from games.atari import Protocol
     from games.atari_vector import GameResult
 
@@ -133,8 +133,8 @@ def run(options: Options) -> int:
 
 def prepare(options: Options) -> Plan:
     """Check everything that the command line names; AtariError says what is wrong."""
-    from agents.atari_evaluation import Task, split
-    from agents.atari_player import EPSILONS, RANDOM, check_epsilon, find_models
+    from agents.atari.evaluation import Task, split
+    from agents.atari.player import EPSILONS, RANDOM, check_epsilon, find_models
     from games.atari import AtariError, find_protocol
 
     for name, value, least in (("episodes", options.episodes, 1), ("seed", options.seed, 0)):
@@ -174,7 +174,7 @@ def prepare(options: Options) -> Plan:
 
 def chosen_games(named: Sequence[str], trained: Sequence[AtariModel]) -> list[str]:
     """Return the games to play, by their ROMs' names."""
-    from agents.atari_scores import SCORES_2015
+    from agents.atari.scores import SCORES_2015
     from games.atari import AtariError, find_game
 
     games = list(SCORES_2015) if ALL in named else [find_game(name) for name in named]
@@ -203,7 +203,7 @@ def play(plan: Plan, workers: int | None, console: Console) -> Results:
         TimeRemainingColumn,
     )
 
-    from agents.atari_evaluation import play_tasks
+    from agents.atari.evaluation import play_tasks
     from games.atari_frames import compile_kernels
     from games.compiled import announce_compilation
     from games.machine import available_processors
@@ -230,7 +230,7 @@ def summary(plan: Plan, results: Results, seconds: float) -> dict[str, Any]:
     """Return everything that was measured as plain JSON."""
     from dataclasses import asdict
 
-    from agents.atari_scores import SCORES_2015
+    from agents.atari.scores import SCORES_2015
 
     rows = [
         {"player": plan.players[index], **game_row(plan, results, index, game)}
@@ -258,8 +258,8 @@ def game_row(plan: Plan, results: Results, index: int, game: str) -> dict[str, A
     """Return one player's scores in one game."""
     import numpy as np
 
-    from agents.atari_scores import SCORES_2015
-    from agents.atari_statistics import mean_score
+    from agents.atari.scores import SCORES_2015
+    from agents.atari.statistics import mean_score
 
     runs = [results.get((index, game, number), []) for number in range(len(plan.models[index, game]))]
     scores = np.array([result.score for games in runs for result in games], float)
@@ -285,8 +285,8 @@ def aggregates(plan: Plan, results: Results) -> dict[str, Any]:
     """Return what the players reach over all games that have published scores; None for one that lacks a game."""
     import numpy as np
 
-    from agents.atari_scores import SCORES_2015
-    from agents.atari_statistics import aggregate
+    from agents.atari.scores import SCORES_2015
+    from agents.atari.statistics import aggregate
 
     games = [game for game in plan.games if game in SCORES_2015]
     table: dict[str, Any] = {}
@@ -391,7 +391,7 @@ def short(name: str) -> str:
 
 def published_table() -> Table:
     """Return the published scores of all 49 games."""
-    from agents.atari_scores import SCORES_2015
+    from agents.atari.scores import SCORES_2015
 
     table = new_table(("game", "random", "human", "DQN 2015", "of the human"))
     for game, row in SCORES_2015.items():

@@ -1,0 +1,1 @@
+"""Atari players and how they are watched, scored and filmed."""

@@ -1,0 +1,1 @@
+"""Co-evolution of checkers evaluators."""

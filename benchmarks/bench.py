@@ -15,10 +15,11 @@ if __name__ == "__main__":  # a script finds only its own folder: measure this c
 import tyro
 
 from benchmarks.subjects import SUBJECTS, Subject
-from games.child_processes import ONE_THREAD
 
 # The least values of options, wherever they occur.
 LEAST = {"seed": 0, **dict.fromkeys(("repeats", "positions", "openings", "trees", "leaves"), 1)}
+# Read when numpy and torch load, and so set before games, which imports numpy: their products would run on all cores.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 HELP = """Measure how fast the kernels, searches and learners are, beside other programs where they are installed.
 
 Speeds are by CPU time, compilation left out, with the best and the median of some repetitions. What else runs on the

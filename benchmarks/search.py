@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -56,21 +57,24 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
     inference = TimedInference(network_of(game, network, seed))
     evaluator = NetworkEvaluator(inference, game)  # type: ignore[arg-type]  # it answers as the network does
     dummy = random_answers(game, max(trees, leaves), seed)
-    planes = np.random.default_rng(seed).normal(size=(trees, *game.planes_shape)).astype(np.float32)
+    shape = (max(trees, leaves), *game.planes_shape)
+    planes = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     searches = {
         ("dummy", trees, 1): searcher(game, dummy, trees, 1, states, visits),
         ("dummy", 1, leaves): searcher(game, dummy, 1, leaves, states, visits),
         ("network", trees, 1): searcher(game, evaluator, trees, 1, states, visits // NETWORK_SHARE),
         ("network", 1, leaves): searcher(game, evaluator, 1, leaves, states, visits),
     }
-    alone = []
+    alone: dict[int, list[float]] = {trees: [], leaves: []}  # CPU seconds a position, by the size of the batch
     seconds: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}
     shares: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}
     evaluations: dict[tuple[str, int, int], list[float]] = {key: [] for key in searches}  # CPU seconds of each used
     simulations = {key: search() for key, search in searches.items()}  # compiles and warms up
-    inference(planes)
     for _ in range(repeats):
-        alone += [one / trees for one in cpu_seconds(lambda: inference(planes), 1)]
+        for size, times in alone.items():
+            batch = planes[:size]
+            inference(batch)
+            times += [one / size for one in cpu_seconds(partial(inference, batch), 1)]
         for key, search in searches.items():
             inference.seconds, inference.positions, start = 0.0, 0, time.process_time()
             simulations[key] = search()
@@ -85,9 +89,10 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
         if key[0] == "network":
             # A simulation that ends in a finished game asks the network nothing, and what was looked at ahead in vain
             # does not count.
-            ratios = [one / other for one, other in zip(alone, evaluations[key], strict=True)]
             row["network_share"] = round(statistics.median(shares[key]), 4)
-            row["of_batched_inference"] = round(statistics.median(ratios), 4)
+            for name, size in (("of_own_batch", key[1] * key[2]), ("of_full_batch", trees)):
+                ratios = [one / other for one, other in zip(alone[size], evaluations[key], strict=True)]
+                row[name] = round(statistics.median(ratios), 4)
         rows.append(row)
     return {
         "game": game.name,
@@ -97,7 +102,7 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
         "visits": visits,
         "seed": seed,
         "repeats": repeats,
-        "inference": {"batch": trees, **rate_fields("positions", 1, alone)},
+        "inference": [{"batch": size, **rate_fields("positions", 1, times)} for size, times in alone.items()],
         "results": rows,
         "peers": [measure_open_spiel(game, visits)],
     }
@@ -169,11 +174,13 @@ def measure_open_spiel(game: Game, visits: int) -> Document:
 def tables(document: Document) -> list[Table]:
     """Return the document for the terminal."""
     table = Table(
-        "evaluator", "trees", "leaves", "sims/s", "median", "network", "of full",
+        "evaluator", "trees", "leaves", "sims/s", "median", "network", "of own", "of full",
         title=f"{document['game']}, {document['visits']} simulations, one core, CPU time",
     )  # fmt: skip
     for row in document["results"]:
-        shares = [f"{row[name]:.1%}" if name in row else "" for name in ("network_share", "of_batched_inference")]
+        shares = [
+            f"{row[name]:.1%}" if name in row else "" for name in ("network_share", "of_own_batch", "of_full_batch")
+        ]
         table.add_row(
             row["evaluator"],
             str(row["trees"]),
@@ -182,17 +189,18 @@ def tables(document: Document) -> list[Table]:
             f"{row['simulations_per_second_median']:,}",
             *shares,
         )
-    inference = document["inference"]
+    speeds = [f"{row['positions_per_second']:,} at batch {row['batch']}" for row in document["inference"]]
     remarks = [
         "network: the share of the time that is spent in it",
-        f"of full: evaluations used a second, of {inference['positions_per_second']:,} positions/s of "
-        f"{document['network']} alone at batch {inference['batch']}; a simulation that ends a game needs none",
+        f"of own, of full: evaluations used a second, of the positions a second of {document['network']} alone "
+        f"({', '.join(speeds)}) at a batch as large as that row's, and as the largest; a simulation that ends a game "
+        "needs none",
     ]
     for peer in document["peers"]:
         if "note" in peer:
             remarks.append(f"{peer['name']}: {peer['note']}")
         else:
             rates = (peer["simulations_per_second"], peer["simulations_per_second_median"])
-            table.add_row(peer["name"], "1", "1", *(f"{rate:,}" for rate in rates), "", "")
+            table.add_row(peer["name"], "1", "1", *(f"{rate:,}" for rate in rates), "", "", "")
     table.caption = "\n".join(remarks)
     return [table]

@@ -132,8 +132,10 @@ def test_search_tells_the_share_of_the_network(capsys: pytest.CaptureFixture[str
     for row in rows.values():
         assert_speed(row, "simulations_per_second")
         if row["evaluator"] == "network":
-            assert 0 < row["network_share"] < 1 and row["of_batched_inference"] > 0
-    assert_speed(found["inference"], "positions_per_second")
+            assert 0 < row["network_share"] < 1 and row["of_own_batch"] > 0 and row["of_full_batch"] > 0
+    assert [row["batch"] for row in found["inference"]] == [3, 2]
+    for row in found["inference"]:
+        assert_speed(row, "positions_per_second")
     peer = found["peers"][0]
     assert peer["name"] == "open_spiel" and ("note" in peer or peer["simulations"] == 32)
 

@@ -43,15 +43,13 @@ HANDICAP_KOMI = 0.5  # where Black has stones for a start
 
 
 Spec = Annotated[str | None, tyro.conf.arg(metavar="PLAYER", help_behavior_hint="(default: you, or the best bot)")]
+Rules = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the first)")]
 
 
 @dataclass(frozen=True)
 class Common:
     """What every game can be played with."""
 
-    rules: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the first)")] = None
-    """rule set. Checkers: wcdf, anaconda, open_spiel, endless. Connect Four: standard. Go: chinese, tromp-taylor,
-    situational, simple-ko"""
     seed: int = 0
     """seed of players that choose at random"""
     delay: float = 0.5
@@ -68,6 +66,8 @@ class Checkers(Common):
     """player of the black pieces, who move first"""
     white: Spec = None
     """player of the white pieces"""
+    rules: Rules = None
+    """rule set: wcdf, anaconda, open_spiel or endless"""
     fen: Annotated[str | None, tyro.conf.arg(metavar="FEN", help_behavior_hint="(default: the start)")] = None
     """Position to start from, such as "W:W21,22,K30:B1,2,K5"."""
     hub: bool = False
@@ -128,6 +128,8 @@ class Go(Common):
     """player of the black stones"""
     white: Spec = None
     """player of the white stones"""
+    rules: Rules = None
+    """rule set: chinese, tromp-taylor, situational or simple-ko"""
     size: Annotated[str, tyro.conf.arg(metavar="N")] = "19"
     """lines of the board, 1 to 19, or rows and columns, as in 9x13"""
     komi: Annotated[
@@ -201,15 +203,16 @@ def play(command: Checkers | ConnectFour | Go) -> int:
     from games.compiled import announce_compilation
 
     game: Game
+    rules = None if isinstance(command, ConnectFour) else command.rules
     if isinstance(command, Checkers):
         from games.checkers import CHECKERS
         from games.pdn import parse_fen
 
         game, named = CHECKERS, (command.black, command.white)
-        start = parse_fen(command.fen, command.rules) if command.fen is not None else game.new(1, command.rules)
+        start = parse_fen(command.fen, rules) if command.fen is not None else game.new(1, rules)
     elif isinstance(command, Go):
         game, named = go_game(command), (command.black, command.white)
-        start = game.new(1, command.rules)
+        start = game.new(1, rules)
         if command.handicap:
             from games.go import handicap_points, setup
             from games.rules import GameError
@@ -222,14 +225,14 @@ def play(command: Checkers | ConnectFour | Go) -> int:
         from games.connect_four import CONNECT_FOUR
 
         game, named = CONNECT_FOUR, (command.red, command.yellow)
-        start = game.new(1, command.rules)
+        start = game.new(1)
 
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # what is no text is no move either
     best = best_bot(game)
     specs = seat(named, best)
     announce_compilation()
-    setting = Setting(adviser(specs, best), command.seed, command.delay, command.ascii, command.rules)
+    setting = Setting(adviser(specs, best), command.seed, command.delay, command.ascii, rules)
     TerminalGame(game, specs, start, Console(highlight=False), setting).play()
     return 0
 

@@ -78,8 +78,8 @@ class Options:
     """go: the engine that says which stones are dead (default: the players, and random games from the end)"""
     seed: Annotated[int, arg(metavar="N")] = 0
     """of the openings and of players that choose at random"""
-    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """processes that play (default: one a processor)"""
+    workers: Annotated[int, arg(metavar="N")] = 0
+    """processes that play, 0 for one a processor"""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """where games are saved (default: nowhere)"""
     resume: Annotated[bool, arg(help_behavior_hint="")] = False
@@ -150,8 +150,8 @@ def check_options(options: Options) -> None:
     """Refuse numbers and combinations that make no tournament."""
     if len(options.players) < 2:
         raise TournamentError(f"{len(options.players)} players named, and a tournament needs two or more")
-    for name, value, least in (("games", options.games, 1), ("seed", options.seed, 0), ("workers", options.workers, 1)):
-        if value is not None and value < least:
+    for name, value, least in (("games", options.games, 1), ("seed", options.seed, 0), ("workers", options.workers, 0)):
+        if value < least:
             raise TournamentError(f"--{name} {value} is less than {least}")
     if options.resume and options.out is None:
         raise TournamentError("--resume goes on with the tournament in --out DIR: which?")
@@ -232,7 +232,7 @@ def chosen_game(options: Options) -> Game:
     return game
 
 
-def play(tournament: Tournament, workers: int | None, console: Console) -> bool:
+def play(tournament: Tournament, workers: int, console: Console) -> bool:
     """Play the games that are missing, showing how far they are; return whether all are played (False: Ctrl-C)."""
     from agents.match import play_games
 

@@ -217,10 +217,10 @@ def play_games(
     players: Sequence[Contestant],
     games: Sequence[ScheduledGame],
     rules: str | None = None,
-    workers: int | None = None,
+    workers: int = 0,
     referee: str | None = None,
 ) -> Generator[GameRecord, None, None]:
-    """Play scheduled games in `workers` processes (default: one a core) and yield each as it finishes.
+    """Play scheduled games in `workers` processes (0: one a processor) and yield each as it finishes.
 
     One worker plays in this process, in order. PlayerError where a player or the referee (see agents/umpire.py) cannot
     be made, MatchError where a worker process dies. Closing the generator stops the games under way.

@@ -181,7 +181,7 @@ def test_without_players_the_published_table_is_printed(capsys: pytest.CaptureFi
         (["random", "--games", "pnog"], "did you mean pong"),
         (["random", "--games", "pong", "--episodes", "0"], "--episodes 0 is less than 1"),
         (["random", "--games", "pong", "--seed", "-1"], "--seed -1 is less than 0"),
-        (["random", "--games", "pong", "--workers", "0"], "--workers 0 is less than 1"),
+        (["random", "--games", "pong", "--workers", "-1"], "--workers -1 is less than 0"),
         (["random", "--games", "pong", "--epsilon", "2"], "epsilon 2 is not from 0 to 1"),
         (["random", "--games", "pong", "--epsilon", "nan"], "epsilon nan is not from 0 to 1"),
         (["random", "--games", "pong", "--protocol", "2015"], "no protocol '2015'"),

@@ -57,8 +57,8 @@ class Options:
     """share of actions that are random (default: 0.05 for nature, 0.01 for machado2018, as published)"""
     seed: Annotated[int, arg(metavar="N")] = 0
     """of the games and of random actions"""
-    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """processes that play (default: one a processor)"""
+    workers: Annotated[int, arg(metavar="N")] = 0
+    """processes that play, 0 for one a processor"""
     json: Annotated[bool, arg(help_behavior_hint="")] = False
     """print one JSON document instead of the tables"""
 
@@ -137,11 +137,10 @@ def prepare(options: Options) -> Plan:
     from agents.atari.player import EPSILONS, RANDOM, check_epsilon, find_models
     from games.atari import AtariError, find_protocol
 
-    for name, value, least in (("episodes", options.episodes, 1), ("seed", options.seed, 0)):
+    numbers = (("episodes", options.episodes, 1), ("seed", options.seed, 0), ("workers", options.workers, 0))
+    for name, value, least in numbers:
         if value < least:
             raise AtariError(f"--{name} {value} is less than {least}")
-    if options.workers is not None and options.workers < 1:
-        raise AtariError(f"--workers {options.workers} is less than 1")
 
     def notice(line: str) -> None:
         print(f"tournament.py: {line}", file=sys.stderr)
@@ -185,14 +184,12 @@ def chosen_games(named: Sequence[str], trained: Sequence[AtariModel]) -> list[st
 
 
 def player_names(specs: Sequence[str]) -> list[str]:
-    """Return a name for each player; one that is named twice gets a number."""
-    return [
-        spec if specs.count(spec) == 1 else f"{spec} #{specs[: index + 1].count(spec)}"
-        for index, spec in enumerate(specs)
-    ]
+    """Return a name for each player: its spec, with a number where that comes again."""
+    counts = [specs[: index + 1].count(spec) for index, spec in enumerate(specs)]
+    return [spec if count == 1 else f"{spec} #{count}" for spec, count in zip(specs, counts, strict=True)]
 
 
-def play(plan: Plan, workers: int | None, console: Console) -> Results:
+def play(plan: Plan, workers: int, console: Console) -> Results:
     """Play every part, showing how far it is; return what is finished when Ctrl-C comes."""
     from rich.progress import (
         BarColumn,

@@ -1,9 +1,14 @@
-"""Networks made ready for training: their type, their layout in memory, and that of their optimiser's state."""
+"""Networks in training: their type and layout in memory, the average of their weights, and what a checkpoint holds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from nets.precision import resolve_precision
 from nets.winograd_training import use_winograd
@@ -16,6 +21,47 @@ def prepare_training(model: nn.Module, precision: str, device: torch.device) -> 
     if device.type == "cpu" and dtype == torch.float32:
         use_winograd(model)
     return dtype
+
+
+def average_decay(most: float, updates: int) -> float:
+    """Return the decay of a running average of weights at its next update: early on it is young and moves faster."""
+    return min(most, (1 + updates) / (10 + updates))
+
+
+def training_arrays(
+    modules: Mapping[str, nn.Module | None], optimiser: torch.optim.Optimizer
+) -> dict[str, NDArray[Any]]:
+    """Return the state of modules, by their names, and of an optimiser as arrays; see `load_training_arrays`."""
+    tensors: dict[str, Tensor] = {}
+    for prefix, module in modules.items():
+        if module is not None:
+            tensors |= {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
+    for number, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items() if value is not None}
+    return {name: np.ascontiguousarray(tensor.numpy(force=True)) for name, tensor in tensors.items()}
+
+
+def load_training_arrays(
+    modules: Mapping[str, nn.Module | None], optimiser: torch.optim.Optimizer, arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Give modules and their optimiser the state that `training_arrays` returned; other arrays are left alone."""
+
+    def under(prefix: str) -> dict[str, Tensor]:
+        return {
+            name.removeprefix(prefix): torch.from_numpy(array)
+            for name, array in arrays.items()
+            if name.startswith(prefix)
+        }
+
+    for name, module in modules.items():
+        if module is not None:
+            module.load_state_dict(under(f"{name}."))
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in under("optimiser.").items():
+        number, _, key = name.partition(".")
+        state.setdefault(int(number), {})[key] = tensor
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    keep_layout(optimiser)
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ from games.record_formats import GameRecord
 from games.records import Positions, pack
 from games.rules import Game
 from games.sgf import SgfGame, SgfStart, write_game
-from nets.training import keep_layout, prepare_training
+from nets.training import load_training_arrays, prepare_training, training_arrays
 
 REPORT_FILE = "report.json"
 STEPS_PERIOD = 100  # learning steps between lines of metrics
@@ -224,23 +224,12 @@ class ValueLearner:
             "plies": np.array(self.plies, np.int64),
             "results": np.array(self.results, np.int8),
         }
-        arrays |= {f"model.{name}": tensor.numpy() for name, tensor in self.model.state_dict().items()}
-        for number, state in self.optimiser.state_dict()["state"].items():
-            arrays |= {f"optimiser.{number}.{name}": value.numpy() for name, value in state.items()}
-        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        return {**arrays, **training_arrays({"model": self.model}, self.optimiser)}
 
     def _set_arrays(self, arrays: dict[str, NDArray]) -> None:
         self.actions = np.split(arrays["actions"], np.cumsum(arrays["lengths"])[:-1]) if arrays["lengths"].size else []
         self.plies, self.results = arrays["plies"].tolist(), arrays["results"].tolist()
-        named = {name: torch.from_numpy(array) for name, array in arrays.items() if name.startswith("model.")}
-        self.model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in named.items()})
-        state: dict[int, dict[str, Any]] = {}
-        for name, array in arrays.items():
-            if name.startswith("optimiser."):
-                _, number, key = name.split(".")
-                state.setdefault(int(number), {})[key] = torch.from_numpy(array)
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
-        keep_layout(self.optimiser)
+        load_training_arrays({"model": self.model}, self.optimiser, arrays)
 
     def save(self, path: Path) -> None:
         """Write the network as a model file."""

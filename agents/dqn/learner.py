@@ -25,7 +25,7 @@ from nets.layers import noise_from
 from nets.models import QNetwork, QNetworkSpec
 from nets.precision import resolve_precision
 from nets.regularisers import constrain_norms, penalty
-from nets.training import keep_layout
+from nets.training import average_decay, load_training_arrays, training_arrays
 
 
 class DivergedError(ValueError):
@@ -152,8 +152,7 @@ class Learner:
         if self.target is not None and self.num_updates % self.config.target_period == 0:
             copy_weights(self.network, self.target)
         if self.average is not None:
-            # Early on the average is young and moves faster.
-            decay = min(self.config.average, (1 + self.num_updates) / (10 + self.num_updates))
+            decay = average_decay(self.config.average, self.num_updates)
             with torch.no_grad():
                 torch._foreach_lerp_(list(self.average.parameters()), self.parameters, 1 - decay)
 
@@ -162,36 +161,21 @@ class Learner:
         """The network that is scored and kept."""
         return self.network if self.average is None else self.average
 
+    @property
+    def _modules(self) -> dict[str, nn.Module | None]:
+        return {"network": self.network, "target": self.target, "average": self.average}
+
     def get_state(self) -> Arrays:
         """Return arrays with which `set_state` goes on bit for bit."""
-        arrays = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        if self.target is not None:
-            arrays |= {f"target.{name}": tensor for name, tensor in self.target.state_dict().items()}
-        if self.average is not None:
-            arrays |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            arrays |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
-        arrays |= {f"generator.{index}": generator.get_state() for index, generator in enumerate(self._generators)}
-        numpy = {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
-        return {**numpy, "num_updates": np.array(self.num_updates)}
+        arrays = training_arrays(self._modules, self.optimiser)
+        arrays |= {f"generator.{index}": one.get_state().numpy() for index, one in enumerate(self._generators)}
+        return {**arrays, "num_updates": np.array(self.num_updates)}
 
     def set_state(self, arrays: Arrays) -> None:
         """Go on from what `get_state` gave."""
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        self.network.load_state_dict(_under("network.", tensors))
-        if self.target is not None:
-            self.target.load_state_dict(_under("target.", tensors))
-        if self.average is not None:
-            self.average.load_state_dict(_under("average.", tensors))
-        state = self.optimiser.state_dict()
-        for index in range(len(self.parameters)):
-            saved = _under(f"optimiser.{index}.", tensors)
-            if saved:  # none before the first update
-                state["state"][index] = saved
-        self.optimiser.load_state_dict(state)
-        keep_layout(self.optimiser)  # the fused optimiser takes it for granted
+        load_training_arrays(self._modules, self.optimiser, arrays)
         for index, generator in enumerate(self._generators):
-            generator.set_state(tensors[f"generator.{index}"])
+            generator.set_state(torch.from_numpy(arrays[f"generator.{index}"]))
         self.num_updates = int(arrays["num_updates"])
 
 
@@ -280,8 +264,3 @@ def _sharing(network: QNetwork) -> QNetwork:
         for name, parameter in original.named_parameters(recurse=False):
             setattr(module, name, parameter)
     return replica
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with a prefix, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -29,7 +29,7 @@ from nets.models import PolicyValueNet, PolicyValueOutput, logits_of_mover
 from nets.muon import Muon
 from nets.precision import computing_in
 from nets.regularisers import constrain_norms, penalty
-from nets.training import keep_layout, prepare_training
+from nets.training import average_decay, load_training_arrays, prepare_training, training_arrays
 
 NO_MOVE = -100  # in place of an action that a network has no output for: cross-entropy ignores it
 CHECK_PERIOD = 50  # steps between looks at the loss for NaN
@@ -81,8 +81,8 @@ class Learner:
         self.optimiser = make_optimiser(config, self.model, self.precision)
         self.steps = 0
         self.seconds = 0.0  # of training, in all processes together
-        # Of the loss, the hits, the positions counted and the value error, since `forget_sums`.
-        self.sums = torch.zeros(4, dtype=torch.float64, device=device)
+        # Of the loss, the hits, the positions counted, the value error and the outcomes known, since `forget_sums`.
+        self.sums = torch.zeros(5, dtype=torch.float64, device=device)
 
     @property
     def positions(self) -> int:
@@ -126,15 +126,16 @@ class Learner:
         self.steps += 1
         if self.average is not None:
             self._update_average(self.average)
-        terms = (losses.detach().sum(), (hits * counts).sum(), counts.sum(), value_errors.detach().sum())
-        self.sums += torch.stack(terms).double()
+        moves = (losses.detach().sum(), (hits * counts).sum(), counts.sum())
+        outcomes = (value_errors.detach().sum(), samples.outcome_weights.sum())
+        self.sums += torch.stack([*moves, *outcomes]).double()
         if self.steps % CHECK_PERIOD == 0:
             self.check_finite()
 
     @torch.no_grad()
     def _update_average(self, average: PolicyValueNet) -> None:
-        """Move the average towards the weights; early on it is young and moves faster."""
-        decay = min(self.config.average, (1 + self.steps) / (10 + self.steps))
+        """Move the average towards the weights."""
+        decay = average_decay(self.config.average, self.steps)
         for mean, value in zip(average.state_dict().values(), self.model.state_dict().values(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, 1 - decay)
@@ -151,39 +152,29 @@ class Learner:
 
     def means(self) -> dict[str, float]:
         """Return loss, top-1 accuracy and value error of the steps since `forget_sums`."""
-        loss, hits, count, value_error = self.sums.tolist()
-        return {"loss": loss / max(count, 1), "top1": hits / max(count, 1), "value_error": value_error / max(count, 1)}
+        loss, hits, count, value_error, outcomes = self.sums.tolist()
+        return {
+            "loss": loss / max(count, 1),
+            "top1": hits / max(count, 1),
+            "value_error": value_error / max(outcomes, 1),
+        }
 
     def forget_sums(self) -> None:
         """Begin new means."""
         self.sums.zero_()
 
+    @property
+    def _modules(self) -> dict[str, nn.Module | None]:
+        return {"model": self.model, "average": self.average}
+
     def get_arrays(self) -> dict[str, NDArray]:
         """Return everything that `set_arrays` needs to go on."""
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        if self.average is not None:
-            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        for number, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items() if value is not None}
-        arrays = {name: np.ascontiguousarray(tensor.detach().cpu().numpy()) for name, tensor in tensors.items()}
+        arrays = training_arrays(self._modules, self.optimiser)
         return {**arrays, "sums": self.sums.cpu().numpy(), "clock": np.array([self.steps, self.seconds])}
 
     def set_arrays(self, arrays: dict[str, NDArray]) -> None:
         """Go on from what `get_arrays` gave."""
-
-        def under(prefix: str) -> dict[str, Tensor]:
-            names = [name for name in arrays if name.startswith(prefix)]
-            return {name.removeprefix(prefix): torch.from_numpy(arrays[name]) for name in names}
-
-        self.model.load_state_dict(under("model."))
-        if self.average is not None:
-            self.average.load_state_dict(under("average."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in under("optimiser.").items():
-            number, _, key = name.partition(".")
-            state.setdefault(int(number), {})[key] = tensor
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
-        keep_layout(self.optimiser)
+        load_training_arrays(self._modules, self.optimiser, arrays)
         self.sums.copy_(torch.from_numpy(arrays["sums"]))
         self.steps, self.seconds = int(arrays["clock"][0]), float(arrays["clock"][1])
 

@@ -243,6 +243,17 @@ def test_stop_answers_with_the_best_so_far(driver: Driver) -> None:
     assert driver.wait_for("pong")[1] == [], "a late stop is not answered"
 
 
+def test_a_tree_search_tells_and_stops_as_well() -> None:
+    driver = Driver("rollouts:visits=50,rollouts=1")
+    driver.send("init", "pos start", "level infinite", "go analyze")
+    assert float(driver.wait_for("info")[0]["nodes"]) > 0
+    driver.send("stop")
+    parse_move(CHECKERS.new(1)[0], driver.wait_for("done")[0]["move"])
+    driver.send("level move-time=0.2", "go think")
+    parse_move(CHECKERS.new(1)[0], driver.wait_for("done")[0]["move"])
+    assert driver.ends()
+
+
 def test_stop_before_the_search_has_begun(driver: Driver) -> None:
     driver.send("pos start", "level infinite", "go analyze", "stop")
     parse_move(CHECKERS.new(1)[0], driver.wait_for("done")[0]["move"])

@@ -28,7 +28,7 @@ from agents.hub.protocol import (
     parse_move,
     parse_position,
 )
-from agents.player import AlphaBetaPlayer, Player
+from agents.player import AlphaBetaPlayer, Player, SearchingPlayer
 from games.checkers import CHECKERS, NO_JUMPER, start_history
 from games.notation import Turn, legal_turns, play_turn
 from games.rules import State, States, apply, is_over, to_play
@@ -168,6 +168,9 @@ class HubEngine:
         if isinstance(self._player, AlphaBetaPlayer):  # so that the first move does not wait for the compiler
             self._player.searcher.search(CHECKERS.new(1)[0], SearchLimits(depth=1))
             self._player.new_game()
+        elif isinstance(self._player, SearchingPlayer):
+            self._player.search(CHECKERS.new(1)[0], LEAST_SECONDS)
+            self._player.new_game()
         self._send("ready")
 
     def _set_param(self, pairs: Pairs) -> None:
@@ -250,8 +253,8 @@ class HubEngine:
         """Let a search end with what it has found."""
         if not task.finished:
             task.stopped = True
-            if isinstance(self._player, AlphaBetaPlayer):
-                self._player.searcher.stop()
+            if isinstance(self._player, SearchingPlayer):
+                self._player.stop()
 
     def _work(self, task: Task, forced: Turn | None) -> None:
         """Search, then answer `done`; a bot that fails is reported and the driver still gets its `done`."""
@@ -289,14 +292,17 @@ class HubEngine:
 
     def _analyse(self, task: Task) -> Analysis:
         player = self._player
-        if not isinstance(player, AlphaBetaPlayer):
+        if not isinstance(player, SearchingPlayer):
             return player.act(self._batch(task.state))[0]
 
         def report(analysis: Analysis) -> None:
             task.latest = analysis
             self._send("info", information(task.state, analysis))
             if task.is_enough():
-                player.searcher.stop()
+                player.stop()
+
+        if not isinstance(player, AlphaBetaPlayer):
+            return player.search(task.state, math.inf if task.until_told else task.limits.seconds or None, report)
 
         limits = SearchLimits() if task.until_told else task.limits
         return player.searcher.search(task.state, limits, on_iteration=report)

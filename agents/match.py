@@ -23,7 +23,7 @@ import numpy as np
 from agents.analysis import RESIGN, IllegalMoveError, PlayerError
 from agents.player import Player, make_player, parse_spec
 from agents.umpire import Umpire, Verdict, make_umpire
-from games.child_processes import child_settings
+from games.child_processes import child_settings, end_with
 from games.machine import available_processors
 from games.notation import play_turn, turn_name
 from games.openings import Opening
@@ -397,7 +397,7 @@ def _work(
     """Play the games that come through the connection until it closes."""
     importlib.import_module(game_module)  # registers the game
     cast = _Cast(players, terms)
-    threading.Thread(target=_leave_in_time, args=(lifeline, cast), daemon=True).start()
+    end_with(lifeline, cast.close)
     with contextlib.suppress(EOFError, OSError):  # the parent has closed the connection, or is gone
         while True:
             scheduled = connection.recv()
@@ -410,12 +410,3 @@ def _work(
             connection.send(answer)
     cast.close()
     os._exit(0)  # the orderly way out takes a second to unload kernels
-
-
-def _leave_in_time(lifeline: Connection, cast: _Cast) -> None:
-    """End this process, in the middle of a long search too, when the parent has let go of the lifeline or has died."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only worker processes have a parent to watch"
-    wait([lifeline, parent.sentinel])
-    cast.close()
-    os._exit(0)

@@ -1,12 +1,15 @@
-"""What processes inherit that play games for this one."""
+"""What processes inherit that play games for this one, and when they end."""
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -28,6 +31,23 @@ def child_settings() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def end_with(lifeline: Connection, close: Callable[[], None] = lambda: None) -> None:
+    """Let this worker process end, in the middle of its work too, when the parent lets go of the lifeline or has died.
+
+    `close` is called first, in a thread of its own.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only worker processes have a parent to watch"
+    sentinel = parent.sentinel
+
+    def leave_in_time() -> None:
+        wait([lifeline, sentinel])
+        close()
+        os._exit(0)
+
+    threading.Thread(target=leave_in_time, daemon=True).start()
 
 
 @contextlib.contextmanager

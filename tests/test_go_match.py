@@ -137,6 +137,14 @@ def test_a_dispute_is_played_out(engine: Engine, tmp_path: Path) -> None:
     assert not white.is_cleaning_up
 
 
+def test_a_turn_that_is_taken_back_ends_the_clean_up(engine: Engine) -> None:
+    umpire, white = GoUmpire(FIVE, "chinese"), engine("pass", "dead=")
+    assert umpire.verdict(finished()[0], (Scripted("pass"), white)) is None
+    assert white.is_cleaning_up
+    umpire.begin()  # as undo does at a terminal
+    assert not white.is_cleaning_up
+
+
 def test_an_engine_without_a_word_leaves_the_count_to_random_games(engine: Engine) -> None:
     for options in (("lacks=final_status_list",), ("refuses=final_status_list",)):
         verdict = GoUmpire(FIVE, "chinese").verdict(finished()[0], (engine("pass", *options), Scripted("pass")))

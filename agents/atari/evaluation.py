@@ -9,20 +9,16 @@ from __future__ import annotations
 import functools
 import itertools
 import multiprocessing
-import os
-import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import connection
-from multiprocessing.connection import Connection
 
 import numpy as np
 
 from agents.atari.player import AtariModel, AtariPlayer, make_player
 from games.atari import AtariGame, Protocol
 from games.atari_vector import GameResult
-from games.child_processes import child_settings
+from games.child_processes import child_settings, end_with
 
 GAMES_TOGETHER = 5  # whose stacks go through the network at once; always the same, since sums round by their grouping
 
@@ -68,7 +64,7 @@ def play_tasks(tasks: Sequence[Task], num_processes: int) -> Generator[tuple[int
     """Play tasks, each one part, and yield the index and results of each as it is finished."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch half alive
     theirs, ours = context.Pipe(duplex=False)  # a lifeline: workers end when our end of it is closed
-    executor, left = ProcessPoolExecutor(num_processes, context, _watch, (theirs,)), iter(enumerate(tasks))
+    executor, left = ProcessPoolExecutor(num_processes, context, end_with, (theirs,)), iter(enumerate(tasks))
     playing: dict[Future[list[GameResult]], int] = {}
     try:
         while True:
@@ -92,15 +88,3 @@ def _play_task(task: Task) -> list[GameResult]:
 @functools.lru_cache(1)
 def _player(model: AtariModel | None, game: str, protocol: Protocol) -> AtariPlayer:
     return make_player("", game, model, protocol)
-
-
-def _watch(lifeline: Connection) -> None:
-    """Let this process end, in the middle of a game too, when the parent has let go of the lifeline or has died."""
-
-    def leave_in_time() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None, "only worker processes have a parent to watch"
-        connection.wait([lifeline, parent.sentinel])
-        os._exit(0)
-
-    threading.Thread(target=leave_in_time, daemon=True).start()

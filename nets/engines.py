@@ -12,13 +12,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nets.cuda_graphs import Recorded
 from nets.folding import FoldedNet
 from nets.precision import has_matrix_units
 
@@ -54,15 +55,6 @@ def run_at(net: FoldedNet, planes: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
     return net.heads(net.trunk(planes.to(dtype, memory_format=torch.channels_last)).float())
 
 
-class _Graph(NamedTuple):
-    """A recorded run for one shape of planes; replaying it reads and writes these tensors."""
-
-    graph: Any  # torch.cuda.CUDAGraph
-    planes: Tensor
-    logits: Tensor
-    values: Tensor
-
-
 class CudaEngine:
     """A folded network on a GPU: the trunk in bfloat16, the heads in float32, each shape recorded as a CUDA graph.
 
@@ -71,7 +63,7 @@ class CudaEngine:
 
     def __init__(self, net: FoldedNet) -> None:
         self._net = self._moved(net)
-        self._graphs: dict[tuple[int, ...], _Graph] = {}
+        self._graphs: dict[tuple[int, ...], Recorded[tuple[Tensor, Tensor]]] = {}
 
     def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         answers = [self._replay(part) for part in planes.split(LARGEST_GRAPH)]
@@ -93,24 +85,10 @@ class CudaEngine:
             return run_at(self._net, planes.cuda(), torch.bfloat16)
         shape = (1 << (count - 1).bit_length(), *planes.shape[1:])
         if shape not in self._graphs:
-            self._graphs[shape] = self._record(shape)
-        recorded = self._graphs[shape]
-        recorded.planes[:count].copy_(planes)
-        recorded.graph.replay()
-        return recorded.logits[:count].cpu(), recorded.values[:count].cpu()
-
-    def _record(self, shape: tuple[int, ...]) -> _Graph:
-        planes = torch.zeros(shape, device="cuda")
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):  # libraries choose their kernels and get their memory before the recording
-            for _ in range(3):
-                run_at(self._net, planes, torch.bfloat16)
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            logits, values = run_at(self._net, planes, torch.bfloat16)
-        return _Graph(graph, planes, logits, values)
+            blank = torch.zeros(shape, device="cuda")
+            self._graphs[shape] = Recorded(lambda planes: run_at(self._net, planes, torch.bfloat16), blank)
+        logits, values = self._graphs[shape](planes)
+        return logits[:count].cpu(), values[:count].cpu()
 
 
 Session = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]

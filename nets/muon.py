@@ -15,17 +15,19 @@ MOMENTUM = 0.95
 # Steps of this root mean square go with AdamW's learning rates and weight decay (Liu et al. 2025, section 2.2).
 STEP_RMS = 0.2
 
+State = dict[str, Tensor]  # what is remembered of one parameter
 
-def orthogonalised(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return a matrix [M, N] with the singular vectors of another and singular values near 1 (0.7 to 1.2)."""
+
+def orthogonalised(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return matrices [K, M, N] with the singular vectors of others and singular values near 1 (0.7 to 1.2)."""
     a, b, c = NEWTON_SCHULZ
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.T) / matrix.norm().clamp_min(1e-7)
-    x = x.to(dtype)
+    wide = matrices.shape[1] <= matrices.shape[2]
+    norms = torch.linalg.matrix_norm(matrices, keepdim=True).clamp_min(1e-7)
+    x = ((matrices if wide else matrices.mT) / norms).to(dtype)
     for _ in range(NEWTON_SCHULZ_STEPS):
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    result: Tensor = (x if wide else x.T).to(matrix.dtype)
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    result: Tensor = (x if wide else x.mT).to(matrices.dtype)
     return result
 
 
@@ -44,35 +46,52 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Take one step down the gradients that the parameters hold."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                state = self.state[parameter]
-                if group["orthogonal"]:
-                    change = self._orthogonal(state, parameter.grad)
-                else:
-                    change = _adam(state, parameter.grad, group["betas"], group["eps"])
-                parameter.sub_(change, alpha=group["lr"])
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not parameters:
+                continue
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            states = [self.state[parameter] for parameter in parameters]
+            gradients = [parameter.grad for parameter in parameters]
+            if group["orthogonal"]:
+                changes = self._orthogonal(states, gradients)
+            else:
+                changes = list(_adam(states, gradients, group["betas"], group["eps"]))
+            torch._foreach_sub_(parameters, changes, alpha=group["lr"])
 
-    def _orthogonal(self, state: dict[str, Tensor], gradient: Tensor) -> Tensor:
-        """Return the orthogonal step of Nesterov's momentum."""
-        if not state:
-            state["momentum"] = torch.zeros_like(gradient)
-        momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        matrix = gradient.lerp(momentum, MOMENTUM).flatten(1)
-        step = orthogonalised(matrix, self.dtype).mul_(STEP_RMS * max(matrix.shape) ** 0.5)
-        return step.view(gradient.shape)
+    def _orthogonal(self, states: list[State], gradients: list[Tensor]) -> list[Tensor]:
+        """Return the orthogonal steps of Nesterov's momentum; matrices of one shape are multiplied together."""
+        momenta = _moments(states, gradients, "momentum")
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        matrices = [matrix.flatten(1) for matrix in torch._foreach_lerp(gradients, momenta, MOMENTUM)]
+        changes = list(gradients)
+        for shape in {matrix.shape for matrix in matrices}:
+            alike = [index for index, matrix in enumerate(matrices) if matrix.shape == shape]
+            steps = orthogonalised(torch.stack([matrices[index] for index in alike]), self.dtype)
+            for index, step in zip(alike, steps.mul_(STEP_RMS * max(shape) ** 0.5), strict=True):
+                changes[index] = step.view(gradients[index].shape)
+        return changes
 
 
-def _adam(state: dict[str, Tensor], gradient: Tensor, betas: tuple[float, float], epsilon: float) -> Tensor:
-    """Return Adam's step (Kingma & Ba 2015, algorithm 1)."""
-    if not state:
-        state["step"] = torch.zeros(())
-        state["mean"], state["square"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
-    state["step"] += 1
-    mean = state["mean"].lerp_(gradient, 1 - betas[0])
-    square = state["square"].lerp_(gradient.square(), 1 - betas[1])
-    steps = int(state["step"])
-    root = (square / (1 - betas[1] ** steps)).sqrt_().add_(epsilon)
-    return mean.div(root).div_(1 - betas[0] ** steps)
+def _adam(
+    states: list[State], gradients: list[Tensor], betas: tuple[float, float], epsilon: float
+) -> tuple[Tensor, ...]:
+    """Return Adam's steps (Kingma & Ba 2015, algorithm 1)."""
+    means, squares = _moments(states, gradients, "mean"), _moments(states, gradients, "square")
+    for state in states:
+        state["step"] = state.get("step", torch.zeros(())) + 1
+    steps = int(states[0]["step"])
+    torch._foreach_lerp_(means, gradients, 1 - betas[0])
+    torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - betas[1])
+    roots = torch._foreach_sqrt(torch._foreach_div(squares, 1 - betas[1] ** steps))
+    torch._foreach_add_(roots, epsilon)
+    changes = torch._foreach_div(means, roots)
+    torch._foreach_div_(changes, 1 - betas[0] ** steps)
+    return changes
+
+
+def _moments(states: list[State], gradients: list[Tensor], name: str) -> list[Tensor]:
+    """Return what the optimiser remembers of each gradient under a name, at first zeros."""
+    for state, gradient in zip(states, gradients, strict=True):
+        if name not in state:
+            state[name] = torch.zeros_like(gradient)
+    return [state[name] for state in states]

@@ -20,6 +20,7 @@ from agents.dqn.config import DqnConfig
 from agents.dqn.learner import copy_weights
 from agents.dqn.replay import FRAME, Arrays, Rollout, state_dtype, to_device, to_states
 from games.atari_vector import AtariEnvs, GameResult
+from nets.cuda_graphs import Recorded
 from nets.layers import noise_from
 from nets.models import QNetwork
 
@@ -50,6 +51,7 @@ class Actor:
         num_parts = 1 if is_alone else min(config.shards, config.num_envs)
         self._parts = np.array_split(np.arange(config.num_envs), num_parts)
         self._threads = ThreadPoolExecutor(num_parts, "acting")
+        self._recorded: Recorded[Tensor] | None = None
         self._frames: NDArray[np.uint8] | None = None  # the stacks that come next, [E, 4, 84, 84]
         self._first = np.ones(config.num_envs, np.bool_)
         self.steps = 0  # taken so far, over all environments
@@ -99,10 +101,20 @@ class Actor:
         """Return Q-values [E, A]; zeros in the warm-up, when nobody asks."""
         if self.steps < self.config.warmup:
             return np.zeros((len(frames), self.envs.num_actions), np.float32)
+        if self.device.type == "cuda" and not self.config.noisy:  # noise is drawn on the processor
+            return self._replayed(frames)
         if len(self._parts) == 1:
             return q_values(self.network, frames, self.device)
         asked = self._threads.map(lambda part: q_values(self.network, frames[part], self.device), self._parts)
         return np.concatenate(list(asked))
+
+    @torch.no_grad()
+    def _replayed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return Q-values [E, A], computed on a GPU by a graph that the first step recorded."""
+        states = to_device(to_states(frames, state_dtype(self.device)), self.device)
+        if self._recorded is None:
+            self._recorded = Recorded(self.network.q_values, states)
+        return self._recorded(states).cpu().numpy()
 
     def _choose(self, q: NDArray[np.float32], epsilon: float) -> NDArray[np.int64]:
         """Return the best action of each environment or, with probability epsilon, any (epsilon-greedy)."""

@@ -6,8 +6,8 @@ B batch, A actions, N atoms or quantiles.
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from agents.dqn.config import DqnConfig
 from agents.dqn.optimisers import make_optimiser
 from agents.dqn.replay import Arrays, Samples, States, to_device
 from nets.augment import random_shift
+from nets.cuda_graphs import Recorded
 from nets.layers import noise_from
 from nets.models import QNetwork, QNetworkSpec
 from nets.precision import resolve_precision
@@ -93,13 +94,19 @@ class Learner:
             for generator in self._generators
         ]
         self._threads = ThreadPoolExecutor(num_shards - 1) if num_shards > 1 else None
+        self._recorded: Recorded[_Result] | None = None
 
     def learn(self, samples: Samples, rate: float) -> Learnt:
         """Make one update with step size `rate`; DivergedError where the loss is not finite."""
         parts = self._parts(samples)
         size = len(samples.actions)
-        work = [_work(shard, part, self.config, size) for shard, part in zip(self._shards, parts, strict=False)]
-        if self._threads is None:
+        work = [
+            functools.partial(_work, shard, part, self.config, size)
+            for shard, part in zip(self._shards, parts, strict=False)
+        ]
+        if self.device.type == "cuda" and not self.config.noisy:  # noise is drawn on the processor
+            results = [self._replayed(parts[0])]
+        elif self._threads is None:
             results = [task() for task in work]
         else:
             futures = [self._threads.submit(task) for task in work[1:]]
@@ -137,6 +144,22 @@ class Learner:
         cuts = np.linspace(0, len(samples.actions), len(self._shards) + 1).round().astype(int).tolist()
         spans = [slice(start, stop) for start, stop in itertools.pairwise(cuts) if stop > start]
         return [whole.part(span) for span in spans]
+
+    def _replayed(self, whole: Tensors) -> _Result:
+        """Return what a minibatch contributes, computed on a GPU by a graph that the first one recorded."""
+        given = [whole.states, whole.actions, whole.returns, whole.discounts, whole.weights]
+        if whole.next_states is not None:
+            given.append(whole.next_states)
+        if self._recorded is None:
+
+            def work(
+                states: Tensor, actions: Tensor, returns: Tensor, discounts: Tensor, weights: Tensor, *ahead: Tensor
+            ) -> _Result:
+                part = Tensors(states, actions, returns, discounts, ahead[0] if ahead else None, weights)
+                return _work(self._shards[0], part, self.config, len(actions))
+
+            self._recorded = Recorded(work, *given)
+        return self._recorded(*given)
 
     def _step(self, gradients: list[Tensor], rate: float) -> None:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
@@ -186,27 +209,23 @@ class _Result(NamedTuple):
     gradients: list[Tensor]
 
 
-def _work(shard: Shard, part: Tensors, config: DqnConfig, size: int) -> Callable[[], _Result]:
-    """Return what computes one shard's part of the gradients of the mean loss over `size` samples."""
-
-    def run() -> _Result:
-        outputs = shard.network(part.states)
-        of_actions = targets.of_actions(outputs, part.actions)
-        with torch.no_grad():
-            target = bootstrapped(part, shard, config)
-        losses = _losses(of_actions, target, config)
-        loss = (losses * part.weights).sum() / size
-        l1, l2 = config.regularisers.l1, config.regularisers.l2
-        if l1 or l2:
-            loss = loss + penalty(shard.network, l1, l2) * (len(part.actions) / size)
-        gradients = torch.autograd.grad(loss, list(shard.network.parameters()))
-        with torch.no_grad():
-            q = shard.network.head.q_values(of_actions.detach()[:, None])
-            errors = priority_errors(of_actions, target, losses, config)
-            numbers = torch.cat([torch.stack([loss, q.sum()]), errors])
-        return _Result(numbers, list(gradients))
-
-    return run
+def _work(shard: Shard, part: Tensors, config: DqnConfig, size: int) -> _Result:
+    """Return one shard's part of the gradients of the mean loss over `size` samples."""
+    outputs = shard.network(part.states)
+    of_actions = targets.of_actions(outputs, part.actions)
+    with torch.no_grad():
+        target = bootstrapped(part, shard, config)
+    losses = _losses(of_actions, target, config)
+    loss = (losses * part.weights).sum() / size
+    l1, l2 = config.regularisers.l1, config.regularisers.l2
+    if l1 or l2:
+        loss = loss + penalty(shard.network, l1, l2) * (len(part.actions) / size)
+    gradients = torch.autograd.grad(loss, list(shard.network.parameters()))
+    with torch.no_grad():
+        q = shard.network.head.q_values(of_actions.detach()[:, None])
+        errors = priority_errors(of_actions, target, losses, config)
+        numbers = torch.cat([torch.stack([loss, q.sum()]), errors])
+    return _Result(numbers, list(gradients))
 
 
 def bootstrapped(part: Tensors, shard: Shard, config: DqnConfig) -> Tensor:

@@ -67,11 +67,11 @@ def choose_games(records: Records, game: Game, chosen: NDArray, purpose: str) ->
     return positions
 
 
-def komi_is_fair(reader: PositionReader, games: NDArray) -> NDArray:
-    """Say of which games, rows of the records, a value head may learn the result: not where komi decides one of Go."""
-    starts = reader.starts[0][reader.start_rows[reader.positions.records.start[games]]]
+def fair_starts(reader: PositionReader) -> NDArray:
+    """Say of which starts, bool [S] by row of the records, a value head may learn results: not where komi decides."""
+    starts = reader.starts[0][reader.start_rows]
     if "komi2" not in (starts.dtype.names or ()):
-        return np.ones(len(games), np.bool_)
+        return np.ones(len(starts), np.bool_)
     fair: NDArray = (starts["komi2"] >= KOMI2[0]) & (starts["komi2"] <= KOMI2[1])
     return fair
 
@@ -85,6 +85,7 @@ class SampleStream:
         self._seed = seed
         self._num_symmetries = reader.num_symmetries if augment else 1
         self._shuffle = Shuffle(len(reader.positions), seed)
+        self._fair_starts = fair_starts(reader)
         self._pin = pin  # in memory that a GPU reads from directly
 
     def batch(self, number: int) -> Samples:
@@ -93,7 +94,8 @@ class SampleStream:
         symmetries = rng.integers(self._num_symmetries, size=self.batch_size)
         numbers = self._shuffle.numbers(number * self.batch_size, self.batch_size)
         batch = self.reader.read(numbers, symmetries)
-        samples = to_samples(batch, komi_is_fair(self.reader, batch.games))
+        fair = self._fair_starts[self.reader.positions.records.start[batch.games]]
+        samples = to_samples(batch, fair)
         return Samples(*(tensor.pin_memory() for tensor in samples)) if self._pin else samples
 
     def batches(self, first: int, num_threads: int) -> Iterator[Samples]:

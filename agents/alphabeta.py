@@ -248,25 +248,16 @@ def search_node(search, evaluator, table, entries, level, depth, reserve, alpha,
         search.states[level + 1] = state
         apply(search.states[level + 1], action)
         goes_on = to_play(search.states[level + 1]) == mover  # a multi-jump: same turn, same side
-        if i == 0:
-            if goes_on:
-                score = search_node(search, evaluator, table, entries, level + 1, depth, reserve, raised, beta)
-            else:
-                score = -search_node(search, evaluator, table, entries, level + 1, depth - 1, reserve, -beta, -raised)
-        else:
-            if goes_on:
-                score = search_node(search, evaluator, table, entries, level + 1, depth, reserve, raised, raised + 1)
-            else:
-                score = -search_node(
-                    search, evaluator, table, entries, level + 1, depth - 1, reserve, -raised - 1, -raised
-                )
-            if raised < score < beta and search.stop == 0:
-                if goes_on:
-                    score = search_node(search, evaluator, table, entries, level + 1, depth, reserve, raised, beta)
-                else:
-                    score = -search_node(
-                        search, evaluator, table, entries, level + 1, depth - 1, reserve, -beta, -raised
-                    )
+        left = depth if goes_on else depth - 1
+        # After the first action a window of one asks only whether another is better, and the whole one how much.
+        upper = beta if i == 0 else raised + 1
+        while True:
+            low, high = (raised, upper) if goes_on else (-upper, -raised)
+            score = search_node(search, evaluator, table, entries, level + 1, left, reserve, low, high)
+            score = score if goes_on else -score
+            if upper == beta or not raised < score < beta or search.stop != 0:
+                break
+            upper = beta
         if search.stop != 0:
             return best  # not used: the iteration is thrown away
         if score > best:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import tyro
 
 from games.machine import available_processors
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 RUNS = Path("runs")
 MOST_SEED = 2**32 - 1
@@ -68,6 +72,24 @@ def run(program: str, train: Callable[[], None]) -> int:
         print(f"{program}: stopped at once; --resume goes on from what was saved last", file=sys.stderr)
         return STOPPED
     return 0
+
+
+def notice_on(console: Console) -> Callable[[str], None]:
+    """Return what prints a line on a console, in one piece however long it is, and as it is."""
+    return functools.partial(console.print, highlight=False, markup=False, soft_wrap=True)
+
+
+def check_ranges(
+    values: Mapping[str, Any], least: Mapping[str, float], most: Mapping[str, float], error: type[ValueError]
+) -> None:
+    """Raise an error for a number outside its range: by default 0 or more, and always finite."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        low, high = least.get(name, 0), most.get(name, math.inf)
+        if not (low <= value <= high and math.isfinite(value)):
+            allowed = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:.10g}"
+            raise error(f"--{option_name(name)} {value}: {allowed}")
 
 
 def check_numbers(config: Config, least_zero: Collection[str]) -> None:

@@ -1,8 +1,13 @@
-"""A model file made ready to judge positions of one game: encoding, network, and what the network leaves open."""
+"""A model file made ready to judge positions of one game: encoding, network, and what the network leaves open.
+
+To learn on with a policy, its network itself is wanted: `load_policy`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +15,11 @@ import numpy as np
 
 from agents.analysis import PlayerError
 from agents.mcts.search import Encoder, LeafEvaluator
+from agents.model_files import find_model
 from games.compiled import NDArray
 from games.rules import Game, GameError, States, observe_batch, to_play
 from nets.inference import InferenceModel, make_inference
+from nets.model_file import Header
 from nets.models import PolicyValueNet, load_model, save_model
 
 
@@ -69,13 +76,53 @@ def encoder_of(game: Game, features: str) -> tuple[Encoder, int]:
     return planes_of.encode, planes_of.num_planes
 
 
+@dataclass(frozen=True)
+class Policy:
+    """A network that chooses moves, as a file holds it."""
+
+    file: Path
+    model: PolicyValueNet
+    header: Header
+
+    @property
+    def features(self) -> str:
+        """The name of the planes that it sees."""
+        return features_of(self.header)
+
+    @property
+    def sha256(self) -> str:
+        """The first digits of the file's hash."""
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]
+
+
+def load_policy(path: str | Path, option: str, family: str | None = None) -> Policy:
+    """Return the policy of a model file or folder, for a family of games ("go") or for any.
+
+    Raises PlayerError, whose line begins with the option that named the path, where there is none.
+    """
+    file = find_model(path)
+    if file is None:
+        raise PlayerError(f"{option} {path}: no model file or folder")
+    model, header = load_model(file)
+    made_for = header.get("game")
+    if not isinstance(model, PolicyValueNet) or model.policy is None or made_for != (family or made_for):
+        moves = f"{family} moves" if family else "moves"
+        raise PlayerError(f"{option} {file}: made for {made_for}, no network that chooses {moves}")
+    return Policy(file, model, header)
+
+
+def features_of(header: Header) -> str:
+    """Return the name of the planes that a model file's network sees."""
+    return str(header.get("features", "observe"))
+
+
 def load_evaluator(file: Path, game: Game) -> NetworkEvaluator:
     """Return the evaluator of a model file; PlayerError where it holds another kind of network or fits another game."""
     model, header = load_model(file)
     if not isinstance(model, PolicyValueNet):
         raise PlayerError(f"{file} holds no policy-value network but a {kind_of(header)}")
     try:
-        return NetworkEvaluator(make_inference(model), game, str(header.get("features", "observe")))
+        return NetworkEvaluator(make_inference(model), game, features_of(header))
     except (PlayerError, GameError) as error:
         raise PlayerError(f"{file}: {error}") from None
 
@@ -95,7 +142,7 @@ def with_values_of(policy: NetworkEvaluator, file: Path) -> LeafEvaluator:
     if not isinstance(model, PolicyValueNet) or model.spec.value is None:
         raise PlayerError(f"{file}: it holds no value network")
     game = policy.game
-    encode, num_planes = encoder_of(game, str(header.get("features", "observe")))
+    encode, num_planes = encoder_of(game, features_of(header))
     inference = make_inference(model)
     check_board(inference, game, num_planes)
 

@@ -51,7 +51,7 @@ def make_tree_player(
     network: NetworkEvaluator | None = None
     file, value_file = files
     if file is not None:
-        from agents.network_evaluator import load_evaluator, with_values_of
+        from agents.network_evaluator import load_evaluator
 
         network = load_evaluator(file, game)
         if kind == "policy":
@@ -64,27 +64,48 @@ def make_tree_player(
         noise_fraction=float(options.get("noise", 0.0)),
         gumbel_actions=GUMBEL_ACTIONS if options.get("gumbel") else 0,
     )
+    limits = limits_of(options, kind)
+    if settings.gumbel_actions:
+        check_gumbel(options, limits)
+    evaluate = leaf_evaluator(options, game, network, value_file, seed)
+    return TreePlayer(spec, game, evaluate, settings, limits, temperature, seed, on_progress)
+
+
+def limits_of(options: Options, kind: str) -> TreeLimits:
+    """Return how far a search goes: the visits of its kind where no limit is named."""
     limits = TreeLimits(
         visits=int(options.get("visits", 0)),
         nodes=int(options.get("nodes", 0)),
         seconds=float(options.get("seconds", 0.0)),
     )
-    if limits == TreeLimits():
-        limits = TreeLimits(visits=DEFAULT_VISITS[kind])
-    if settings.gumbel_actions and not limits.visits:
+    return TreeLimits(visits=DEFAULT_VISITS[kind]) if limits == TreeLimits() else limits
+
+
+def check_gumbel(options: Options, limits: TreeLimits) -> None:
+    """Raise PlayerError for what a Gumbel root has no use for."""
+    if not limits.visits:
         raise PlayerError("gumbel=1 shares out a number of visits: give visits=")
-    idle = [name for name in ("noise", "temperature") if settings.gumbel_actions and options.get(name)]
-    if idle:
-        raise PlayerError(f"gumbel=1 already draws at random: leave {idle[0]}= out")
+    for name in ("noise", "temperature"):
+        if options.get(name):
+            raise PlayerError(f"gumbel=1 already draws at random: leave {name}= out")
+
+
+def leaf_evaluator(
+    options: Options, game: Game, network: NetworkEvaluator | None, value_file: Path | None, seed: int
+) -> LeafEvaluator:
+    """Return what judges a leaf: a network, random games, or both in the weights that the options ask for."""
     rollouts, weight = int(options.get("rollouts", 0)), options.get("lambda")
     if network is None:
-        evaluate: LeafEvaluator = by_rollouts(game, rollouts or 1, seed)
-    else:
-        evaluate = network if value_file is None else with_values_of(network, value_file)
-        has_value = network.has_value or value_file is not None
-        if not has_value or weight or (weight is None and rollouts):
-            evaluate = mixed(evaluate, by_rollouts(game, rollouts or ROLLOUTS, seed), mixture(has_value, weight))
-    return TreePlayer(spec, game, evaluate, settings, limits, temperature, seed, on_progress)
+        return by_rollouts(game, rollouts or 1, seed)
+    evaluate: LeafEvaluator = network
+    if value_file is not None:
+        from agents.network_evaluator import with_values_of
+
+        evaluate = with_values_of(network, value_file)
+    has_value = network.has_value or value_file is not None
+    if has_value and not weight and (weight is not None or not rollouts):
+        return evaluate
+    return mixed(evaluate, by_rollouts(game, rollouts or ROLLOUTS, seed), mixture(has_value, weight))
 
 
 def mixture(has_value: bool, weight: int | float | str | None) -> float:

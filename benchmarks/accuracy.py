@@ -9,36 +9,30 @@ from rich.table import Table
 
 from agents.imitation import accuracy
 from agents.imitation.data import choose_games
-from agents.model_files import find_model
-from benchmarks.timing import BenchError, Document
+from agents.network_evaluator import load_policy
+from benchmarks.timing import Document
 from games.archives import load_records
 from games.catalogue import find_game
 from games.record_batches import PositionReader
 from nets.inference import make_inference
 from nets.model_file import Header
-from nets.models import PolicyValueNet, load_model
 
 HELD_OUT = 0.02  # of the games, where a model does not say how many were kept apart
 
 
 def measure(path: str, data: list[Path], count: int, every_game: bool, seed: int, game_name: str | None) -> Document:
     """Return a model's accuracy on the records at some paths, on games kept apart from training or on every game."""
-    file = find_model(path)
-    if file is None:
-        raise BenchError(f"{path}: no model file or folder")
-    model, header = load_model(file)
-    if not isinstance(model, PolicyValueNet) or model.policy is None:
-        raise BenchError(f"{file}: it predicts no moves")
-    game = find_game(game_name or trained_game(header))
+    policy = load_policy(path, "model")
+    game = find_game(game_name or trained_game(policy.header))
     loaded = load_records(data, game.family, workers=0)
     records = loaded.records
-    share = float(header.get("training", {}).get("held_out", HELD_OUT))
+    share = float(policy.header.get("training", {}).get("held_out", HELD_OUT))
     chosen = np.ones(len(records), np.bool_) if every_game else records.held_out(share)
     positions = choose_games(records, game, chosen, "measure with")
-    network = make_inference(model)
-    found = accuracy.measure(network, PositionReader(positions, str(header.get("features", "observe"))), count, seed)
+    network = make_inference(policy.model)
+    found = accuracy.measure(network, PositionReader(positions, policy.features), count, seed)
     return {
-        "model": str(file),
+        "model": str(policy.file),
         "game": game.name,
         "games_read": len(records),
         "faults": [fault._asdict() for fault in loaded.faults],

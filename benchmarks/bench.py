@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before numpy and torch load, whose products run on all cores
-    from benchmarks.timing import BenchError  # here and not above: --help need not wait for numba
+    from agents.analysis import PlayerError  # here and not above: --help need not wait for numba
+    from benchmarks.timing import BenchError
     from games.archives import ArchiveError
     from games.atari import AtariError
     from games.endgame import EndgameError
@@ -62,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from games.rules import GameError
     from nets.model_file import ModelFileError
 
-    refused = (BenchError, GameError, PdnError, ArchiveError, AtariError, RecordsError, EndgameError, ModelFileError)
+    refused = (
+        *(BenchError, PlayerError, ModelFileError),
+        *(GameError, PdnError, ArchiveError, AtariError, RecordsError, EndgameError),
+    )
     try:
         return run(options)
     except refused as error:

@@ -81,7 +81,7 @@ def measure(network: str, sizes: Sequence[int], batches: Sequence[int], seed: in
 def random_network(name: str, size: int, seed: int) -> PolicyValueNet:
     """Return a network for a Go board, of random weights."""
     if not 1 <= size <= LARGEST_SIZE:
-        raise BenchError(f"--sizes {size} is not from 1 to {LARGEST_SIZE}")
+        raise BenchError(f"a board of {size} lines: allowed are 1 to {LARGEST_SIZE}")
     torch.manual_seed(seed)
     try:
         planes = game(9).planes_shape[0]  # of a resnet, which takes any

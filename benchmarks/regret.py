@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from agents.analysis import Analysis, PlayerError
+from agents.analysis import Analysis
 from agents.player import Player, make_player
 from benchmarks.timing import BenchError, Document
 from games.compiled import NDArray
@@ -28,11 +28,8 @@ def measure(
     game: Game, specs: Sequence[str], reference: str, walk: str, count: int, seed: int, console: Console
 ) -> Document:
     """Return the mean regret of each player over positions of games that `walk` plays against itself."""
-    try:
-        players = [make_player(spec, game, seed) for spec in specs]
-        judge, walker = make_player(reference, game, seed), make_player(walk, game, seed)
-    except PlayerError as error:
-        raise BenchError(str(error)) from None
+    players = [make_player(spec, game, seed) for spec in specs]
+    judge, walker = make_player(reference, game, seed), make_player(walk, game, seed)
     if game.family == "go":
         from agents.go_conduct import Conducted
 

@@ -16,14 +16,14 @@ from rich.table import Table
 
 from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
 from agents.model_files import find_model
-from agents.network_evaluator import NetworkEvaluator
+from agents.network_evaluator import NetworkEvaluator, load_policy
 from benchmarks.peers import PeerMissingError, open_spiel_tree_search
 from benchmarks.positions import PLIES, after_lines, random_lines
 from benchmarks.timing import BenchError, Document, cpu_seconds, installed_version, rate_fields
 from games.compiled import NDArray
 from games.rules import Game, States, observe_batch
 from nets.inference import InferenceModel, make_inference
-from nets.models import PolicyValueNet, PolicyValueSpec, load_model
+from nets.models import PolicyValueSpec
 from nets.presets import preset
 from nets.spec import SpecError
 
@@ -110,12 +110,11 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
 
 def network_of(game: Game, network: str, seed: int) -> InferenceModel:
     """Return the policy-value network of a model file, or one of random weights, for a game's own planes."""
-    file = find_model(network)
-    if file is not None:
-        model, header = load_model(file)
-        if not isinstance(model, PolicyValueNet) or header.get("features", "observe") != "observe":
-            raise BenchError(f"--network {network} is no policy-value network that sees the game's own planes")
-        return make_inference(model)
+    if find_model(network) is not None:
+        policy = load_policy(network, "--network", game.family)
+        if policy.features != "observe":
+            raise BenchError(f"--network {network} sees other planes than the game's own")
+        return make_inference(policy.model)
     torch.manual_seed(seed)
     try:
         spec = preset(network, game.planes_shape, None if game.family == "go" else game.num_actions)

@@ -232,6 +232,38 @@ class Inference:
 
 
 @dataclass(frozen=True)
+class Training:
+    """Train a Go network of random weights on random planes: positions a second by the clock, on all processors.
+
+    Whole steps of train.py imitate, without the reading of records, which `records` measures: measure on an idle
+    machine. On a GPU the first batch of each size takes half a minute, in which its kernels are compiled.
+    """
+
+    network: Name = "resnet-6x96"
+    """as of train.py imitate"""
+    size: Annotated[int, arg(metavar="N")] = 19
+    """lines of the board"""
+    batches: Numbers = (64, 256)
+    """positions a step"""
+    optimiser: Literal["adamw", "muon", "sgd"] = "muon"
+    """as of train.py imitate"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where the network learns; auto takes a GPU where there is one"""
+    seed: Number = 0
+    """of the weights and the planes"""
+    repeats: Repeats = 3
+    json: Json = False
+
+    def run(self) -> Report:
+        from benchmarks import training
+
+        document = training.measure(
+            self.network, self.size, self.batches, self.optimiser, self.device, self.seed, self.repeats
+        )
+        return Report(document, training.tables(document))
+
+
+@dataclass(frozen=True)
 class Evolve:
     """Play the first generation of an evolution of checkers networks on one thread: its CPU seconds.
 
@@ -443,6 +475,7 @@ SUBJECTS: dict[str, type[Subject]] = {
     "search": Search,
     "evaluate": Evaluate,
     "inference": Inference,
+    "training": Training,
     "evolve": Evolve,
     "endgame": Endgame,
     "curve": Curve,

@@ -20,7 +20,7 @@ import gymnasium
 import numpy as np
 
 from games.catalogue import find_game
-from games.compiled import count_bits, lowest_bit, njit
+from games.random_bits import random_action, random_below
 from games.render import ansi_board, board_cells, has_picture, rgb_board
 from games.rules import (
     Game,
@@ -41,7 +41,6 @@ Side = Literal[0, 1, "random"]
 Illegal = Literal["lose", "raise"]
 
 PLANE_LIMIT = 1.0  # no plane of any game is larger
-STREAM_STEP = np.uint64(0x9E3779B97F4A7C15)  # splitmix64 (Steele, Lea & Flood 2014, figure 17)
 
 
 @runtime_checkable
@@ -79,34 +78,6 @@ def observation_space(game: Game) -> gymnasium.spaces.Box:
 def illegal_message(action: int, legal_actions: Sequence[int]) -> str:
     """Say in one line that an action is not legal and what is."""
     return f"action {action} is not legal here; legal: {', '.join(map(str, legal_actions))}"
-
-
-@njit
-def draw(streams, index, bound):
-    """Draw a number below bound from one of the splitmix64 streams, uint64 [B]."""
-    streams[index] += STREAM_STEP
-    bits = streams[index]
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    bits ^= bits >> np.uint64(31)
-    return np.int64(((bits >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
-
-
-@njit
-def draw_action(mask, streams, index):
-    """Draw one of the legal actions of a mask, uint64 [W]; precondition: there is one."""
-    num_legal = 0
-    for word in range(mask.size):
-        num_legal += count_bits(mask[word])
-    skip = draw(streams, index, num_legal)
-    for word in range(mask.size):
-        actions = mask[word]
-        while actions != 0:
-            if skip == 0:
-                return word * 64 + lowest_bit(actions)
-            skip -= 1
-            actions &= actions - np.uint64(1)
-    return -1
 
 
 # --- the environment ------------------------------------------------------------------------------------------------
@@ -183,7 +154,7 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
         self._states[:] = self._start_from(options or {})
         self._before[:] = self._states
         if self._chosen_side == "random":
-            self._side = draw(self._stream, 0, 2)
+            self._side = random_below(self._stream, 0, 2)
         else:
             self._side = self._chosen_side
         self._plies = 0
@@ -270,7 +241,7 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
             return int(self._opponent.act(self._states.copy())[0].action)
         if callable(self._opponent):
             return int(self._opponent(self.state))
-        return int(draw_action(self._mask, self._stream, 0))
+        return int(random_action(self._mask, self._stream, 0))
 
     def _look(self) -> None:
         """Bring mask, legal, to_play and is_done up to date with the position."""

@@ -9,13 +9,7 @@ import numpy as np
 
 from games.checkers import JUMP, NUM_SQUARES, STEP
 from games.compiled import njit
-from games.rules import apply, is_quiet, legal_mask, to_play
-
-
-@njit
-def is_legal(mask, action):
-    """Say whether the bit of an action is set in a legal mask."""
-    return (mask[action // 64] >> np.uint64(action % 64)) & np.uint64(1) != 0
+from games.rules import apply, is_legal, is_quiet, legal_mask, to_play
 
 
 @njit

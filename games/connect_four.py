@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from games.compiled import lowest_bit, njit
+from games.random_bits import mix
 from games.rules import Game, contract_functions, record_dtype, register
 
 COLUMNS = 7
@@ -117,16 +118,13 @@ def observe(state, planes):
 
 @njit
 def hash_key(state):
-    """Mix a number that names the position, by steps that are one-to-one (splitmix64's): no two positions share a key.
+    """Mix a number that names the position, by steps that are one-to-one: no two positions share a key.
 
     A column of n discs adds 2**n - 1, its occupied cells, and up to as much again, the first player's among them: the
     ranges of different n do not overlap, and none reaches the next column.
     """
     first = np.uint64(state.first)
-    key = (first | np.uint64(state.second)) + first
-    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return key ^ (key >> np.uint64(31))
+    return mix((first | np.uint64(state.second)) + first)
 
 
 @njit

@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from games.compiled import njit
+from games.random_bits import STREAM_STEP, mixed
 from games.rules import record_dtype
 
 MAX_SIZE = 19
@@ -71,16 +72,8 @@ FILTER_MASK = np.uint64(4095)
 SIX, WORD_MASK = np.uint64(6), np.uint64(63)
 
 
-def _random_words(count: int) -> np.ndarray:
-    """Return fixed random numbers uint64 [count] by splitmix64 (Steele, Lea & Flood 2014, figure 17)."""
-    words = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
-
-
 # Zobrist's hash: a stone's number, uint64 [3, NUM_POINTS] by colour and point; row 0 holds those of other features.
-STONE_HASH = _random_words(3 * NUM_POINTS).reshape(3, NUM_POINTS)
+STONE_HASH = mixed(np.arange(1, 3 * NUM_POINTS + 1, dtype=np.uint64) * STREAM_STEP).reshape(3, NUM_POINTS)
 WHITE_TO_MOVE = STONE_HASH[0, 0]
 PASSES_HASH = STONE_HASH[0]  # by the passes in a row, 1 or 2
 KO_HASH = STONE_HASH[0]  # by the ko point, which is never so small

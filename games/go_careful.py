@@ -20,11 +20,11 @@ from games.go_board import (
     is_playable,
     place,
 )
-from games.go_playouts import fills_eye, list_empty_points, list_taken_points, random_bits
+from games.go_playouts import fills_eye, list_empty_points, list_taken_points
 from games.go_scoring import mark_owners
+from games.random_bits import random_below, random_bits
 
 MIN_NAKADE, MAX_NAKADE = 3, 6  # stones taken, whose vital point is worth a move
-HALF_WORD = np.uint64(32)
 
 
 @njit
@@ -167,18 +167,18 @@ def careful_playout(state, points, places, stream):
     while passes < 2 and plies > 0:
         plies -= 1
         move = np.int64(NO_POINT)
-        if last != NO_POINT and random_bits(stream) & np.uint64(15) != 0:
+        if last != NO_POINT and random_bits(stream, 0) & np.uint64(15) != 0:
             move = answer(state, last, colour)
         left = count
         while move == NO_POINT and left > 0:
-            drawn = np.int64(((random_bits(stream) >> HALF_WORD) * np.uint64(left)) >> HALF_WORD)
+            drawn = random_below(stream, 0, left)
             point = np.int64(points[drawn])
             left -= 1
             points[drawn], points[left] = points[left], points[drawn]
             places[points[drawn]], places[point] = drawn, left
             if fills_eye(state, point, colour) or not is_playable(state, point, colour):
                 continue
-            if has_room(state, point, colour) or random_bits(stream) & np.uint64(7) == 0:
+            if has_room(state, point, colour) or random_bits(stream, 0) & np.uint64(7) == 0:
                 move = point
         if move == NO_POINT:
             passes += 1

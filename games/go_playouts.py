@@ -22,20 +22,8 @@ from games.go_board import (
     remember,
 )
 from games.go_scoring import area_score, mark_owners
+from games.random_bits import random_below
 from games.rules import States
-
-STREAM_STEP = np.uint64(0x9E3779B97F4A7C15)  # splitmix64 (Steele, Lea & Flood 2014, figure 17)
-HALF_WORD = np.uint64(32)
-
-
-@njit
-def random_bits(stream):
-    """Return 64 random bits of a splitmix64 stream, uint64 [1]."""
-    stream[0] += STREAM_STEP
-    bits = stream[0]
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
 
 
 @njit
@@ -73,7 +61,7 @@ def playout(state, stream):
         passes += 1
         left = count  # the points before this have not been tried
         while left > 0:
-            i = np.int64(((random_bits(stream) >> HALF_WORD) * np.uint64(left)) >> HALF_WORD)
+            i = random_below(stream, 0, left)
             point = np.int64(points[i])
             left -= 1
             if not fills_eye(state, point, colour) and is_playable(state, point, colour):

@@ -14,7 +14,7 @@ from games.compiled import njit
 from games.go_features import NO_PLANE, FeatureSet, feature_set, write_ranks
 from games.record_formats import UNKNOWN, format_of
 from games.records import Positions, RecordsError
-from games.rules import Game, apply, legal_mask, observe_batch, to_play
+from games.rules import Game, apply, is_legal, legal_mask, observe_batch, to_play
 
 CHUNK = 32  # positions replayed before they are encoded: their records, 17 KB each in Go, stay in the cache
 
@@ -140,7 +140,7 @@ def describe(states, results, legal, movers, outcomes, has_outcome):
     for i in range(states.size):
         legal_mask(states[i], mask)
         for action in range(legal.shape[1]):
-            legal[i, action] = (mask[action // 64] >> np.uint64(action % 64)) & np.uint64(1) != 0
+            legal[i, action] = is_legal(mask, action)
         movers[i] = to_play(states[i])
         has_outcome[i] = results[i] != UNKNOWN
         if has_outcome[i]:

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from games.compiled import njit
+from games.random_bits import mix
 from games.record_formats import GameRecord, RecordFormat, format_of
 from games.rules import Game, States, game_of
-from games.shuffle import mix
 
 SAME_GAME_PLIES = 60  # two records that agree so far, in any rotation or reflection, count as copies of one game
 

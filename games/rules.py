@@ -219,6 +219,12 @@ def record_dtype(fields: list[tuple[Any, ...]]) -> np.dtype[Any]:
 # --- batches --------------------------------------------------------------------------------------------------------
 
 
+@njit
+def is_legal(mask, action):
+    """Say whether an action is in a legal mask, uint64[W]."""
+    return (mask[action // 64] >> np.uint64(action % 64)) & np.uint64(1) != 0
+
+
 def mask_to_bools(mask: np.ndarray[Any, Any], num_actions: int) -> np.ndarray[Any, Any]:
     """Turn mask words uint64[..., W] into bool[..., A]."""
     as_bytes = np.ascontiguousarray(mask).astype("<u8").view(np.uint8)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from games.compiled import njit
+from games.random_bits import STREAM_STEP, mix
 
 ROUNDS = 6  # of the Feistel network; four already pass for random (Luby & Rackoff 1988)
 
@@ -30,14 +31,6 @@ class Shuffle:
 
 
 @njit
-def mix(key):
-    """Mix the bits of a 64-bit word (the finalizer of splitmix64, Steele et al. 2014)."""
-    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return key ^ (key >> np.uint64(31))
-
-
-@njit
 def shuffled(size, seed, start, numbers):
     """Write the stream of Shuffle(size, seed) from sample `start` on.
 
@@ -50,7 +43,7 @@ def shuffled(size, seed, start, numbers):
     low = (np.uint64(1) << half) - np.uint64(1)
     for i in range(numbers.size):
         epoch, place = (start + i) // size, (start + i) % size
-        epoch_key = mix(seed ^ mix(np.uint64(epoch) + np.uint64(0x9E3779B97F4A7C15)))
+        epoch_key = mix(seed ^ mix(np.uint64(epoch) + STREAM_STEP))
         value = np.uint64(place)
         while True:
             left, right = value >> half, value & low

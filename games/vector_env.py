@@ -19,13 +19,12 @@ from games.board_env import (
     Illegal,
     Side,
     check_settings,
-    draw,
-    draw_action,
     illegal_message,
     observation_space,
 )
 from games.catalogue import find_game
 from games.compiled import njit
+from games.random_bits import random_action, random_below
 from games.render import ansi_board, rgb_board
 from games.rules import Game, GameError, States, apply, is_cut, legal_mask, mask_to_bools, observe, returns, to_play
 
@@ -96,14 +95,14 @@ def answer(settings, batch, i):
     if not settings.has_opponent:
         return
     while not is_empty(batch.masks[i]) and to_play(batch.states[i]) != batch.sides[i]:
-        play(batch, i, draw_action(batch.masks[i], batch.streams, i))
+        play(batch, i, random_action(batch.masks[i], batch.streams, i))
 
 
 @njit
 def start_game(settings, batch, i):
     """Begin game i anew; precondition: no opponent's first turn ends the game."""
     batch.states[i] = settings.start[0]
-    batch.sides[i] = draw(batch.streams, i, 2) if settings.side == RANDOM_SIDE else settings.side
+    batch.sides[i] = random_below(batch.streams, i, 2) if settings.side == RANDOM_SIDE else settings.side
     batch.plies[i] = 0
     legal_mask(batch.states[i], batch.masks[i])
     answer(settings, batch, i)

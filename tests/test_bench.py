@@ -163,6 +163,14 @@ def test_inference_gives_the_same_logits_by_every_runtime(capsys: pytest.Capture
         assert_speed(row, "positions_per_second")
 
 
+def test_training_takes_whole_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    for network, size in (("resnet-2x8", 5), ("maddison12", 5)):
+        found = document(capsys, "training", "--network", network, "--size", size, "--batches", 2, 4)
+        assert [row["batch"] for row in found["results"]] == [2, 4]
+        for row in found["results"]:
+            assert_speed(row, "positions_per_second")
+
+
 def test_evolve_plays_one_generation(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "paper", replace(PRESETS["paper"], parents=2, games_as_first=1, depth=1))
     found = document(capsys, "evolve", "--seed", 3)
@@ -185,6 +193,7 @@ def test_tables_tell_the_same_as_the_documents(capsys: pytest.CaptureFixture[str
         (("alphabeta", "checkers", "--depths", "2", "--positions", "2"), ("material", "anaconda", "random weights")),
         (("evaluate",), ("numba", "torch", "numpy", "256")),
         (("inference", "--network", "resnet-1x8", "--sizes", "5", "--batches", "2"), ("winograd", "5x5", "%", "peak")),
+        (("training", "--network", "resnet-1x8", "--size", "5", "--batches", "2"), ("5x5", "muon", "positions/s")),
         (("endgame", "--pieces", "2"), ("716", "402", "2,370")),
     ):
         assert bench.main([*arguments, "--repeats", "1"]) == 0
@@ -292,11 +301,14 @@ def test_peers_that_are_missing_are_skipped_with_a_note(
         ("alphabeta connect_four --model nowhere", "--model is a network for checkers"),
         ("inference --network resnet", "no network preset 'resnet'"),
         ("inference --network anaconda", "network anaconda has no policy"),
-        ("inference --sizes 0", "--sizes 0 is not from 1 to 25"),
+        ("inference --sizes 0", "a board of 0 lines: allowed are 1 to 25"),
         ("inference --batches 4 0", "--batches 0 is less than 1"),
+        ("training --batches 0", "--batches 0 is less than 1"),
+        ("training --size 26", "a board of 26 lines: allowed are 1 to 25"),
+        ("training --network nature-dqn", "nature-dqn"),
         ("search go --network resnet", "--network: no network preset 'resnet'"),
         ("search go --network nature-dqn", "has no policy and no value"),
-        ("search go --network models/atari-pong", "models/atari-pong is no policy-value network"),
+        ("search go --network models/atari-pong", "made for pong, no network that chooses go moves"),
         ("search checkers --leaves 0", "--leaves 0 is less than 1"),
         ("search checkers --visits 3", "--visits 3 is less than 16"),
         ("search checkers --size 9", "only go has sizes"),

@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from games import ENVIRONMENTS
-from games.board_env import BoardEnv, draw, draw_action
+from games.board_env import BoardEnv
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.go import game as go_game
@@ -322,24 +322,6 @@ def test_a_seed_decides_everything(game):
 def test_without_a_seed_games_differ():
     env = BoardEnv(CHECKERS, opponent="random", side=1)
     assert len({env.reset()[0].tobytes() for _ in range(20)}) > 3  # Black opens in 7 ways
-
-
-# --- random numbers -------------------------------------------------------------------------------------------------
-
-
-def test_the_stream_is_splitmix64():
-    """The first outputs of the published generator for seed 1234567, upper halves."""
-    stream = np.array([1234567], np.uint64)
-    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
-    assert [draw(stream, 0, 2**32) for _ in expected] == [word >> 32 for word in expected]
-
-
-def test_every_legal_action_is_drawn_equally_often():
-    mask = np.array([1 << 63 | 1 << 5 | 1, 1 << 8], np.uint64)
-    stream = np.array([0], np.uint64)
-    actions, counts = np.unique([draw_action(mask, stream, 0) for _ in range(4000)], return_counts=True)
-    assert actions.tolist() == [0, 5, 63, 72]
-    assert (np.abs(counts - 1000) < 150).all()  # 5 standard deviations
 
 
 # --- many games -----------------------------------------------------------------------------------------------------

@@ -189,60 +189,6 @@ def test_early_stopping() -> None:
     assert fresh.update(5.0)
 
 
-@pytest.mark.parametrize(("height", "width", "count"), [(3, 3, 8), (4, 4, 8), (3, 5, 4)])
-def test_symmetries_of_boards(height: int, width: int, count: int) -> None:
-    sources = augment.symmetry_sources(height, width)
-    assert sources.shape == (count, height * width)
-    assert len({tuple(row) for row in sources.tolist()}) == count
-    assert sources[0].tolist() == list(range(height * width))
-    rows = {tuple(row) for row in sources.tolist()}
-    for first in sources:  # closed under composition: a group
-        assert {tuple(first[second].tolist()) for second in sources} == rows
-
-    def neighbours(point: int) -> set[int]:
-        row, column = divmod(point, width)
-        near = ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1))
-        return {r * width + c for r, c in near if 0 <= r < height and 0 <= c < width}
-
-    for image in sources.tolist():
-        assert all(
-            {image[near] for near in neighbours(point)} == neighbours(image[point]) for point in range(height * width)
-        )
-
-
-@pytest.mark.parametrize(("height", "width"), [(4, 4), (3, 5)])
-def test_moves_follow_their_stones(height: int, width: int) -> None:
-    table = augment.symmetry_actions(height, width, pass_move=True)
-    count, points = len(table), height * width
-    planes = torch.eye(points).reshape(points, 1, height, width)  # board a has its one stone at point a
-    for symmetry in range(count):
-        symmetries = torch.full((points,), symmetry)
-        moved = augment.transform_planes(planes, symmetries).flatten(1)
-        actions = augment.transform_actions(torch.arange(points), symmetries, table)
-        assert moved.argmax(1).equal(actions)
-        policies = augment.transform_policies(torch.eye(points + 1)[:points], symmetries, table)
-        assert policies.argmax(1).equal(actions)
-    everything = torch.arange(count)
-    passes = augment.transform_actions(torch.full((count,), points), everything, table)
-    assert passes.eq(points).all()
-    assert augment.symmetry_actions(height, width, pass_move=False).equal(table[:, :points])
-
-
-def test_planes_turn_as_torch_turns_them() -> None:
-    planes = torch.randint(0, 9, (8, 2, 5, 5), dtype=torch.uint8)
-    moved = augment.transform_planes(planes, torch.arange(8))
-    for symmetry in range(8):
-        board = planes[symmetry].mT if symmetry >= 4 else planes[symmetry]
-        assert moved[symmetry].equal(board.rot90(symmetry % 4, (1, 2)))
-
-
-def test_random_symmetries_are_even_and_repeatable() -> None:
-    drawn = augment.random_symmetries(8000, 9, 9, torch.Generator().manual_seed(1))
-    assert drawn.bincount(minlength=8).sub(1000).abs().max() < 130
-    assert drawn.equal(augment.random_symmetries(8000, 9, 9, torch.Generator().manual_seed(1)))
-    assert augment.random_symmetries(100, 9, 7, torch.Generator()).max() == 3
-
-
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_random_shift_is_padding_and_cropping(dtype: torch.dtype) -> None:
     frames = torch.randint(0, 256, (60, 3, 9, 11)).to(dtype)

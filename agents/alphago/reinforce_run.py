@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shlex
 import time
@@ -19,10 +18,9 @@ from agents.alphago.config import REINFORCE_PRESETS, ReinforceConfig
 from agents.alphago.policy_games import by_seat, play_games
 from agents.alphago.reinforce import learn, opponent_of, play_iteration
 from agents.alphago.reinforce_command import ReinforceOptions
-from agents.analysis import PlayerError
-from agents.learner_command import run_directory
-from agents.model_files import MODEL_FILE, find_model
-from agents.network_evaluator import NetworkEvaluator, encoder_of, save_for_game
+from agents.learner_command import notice_on, run_directory
+from agents.model_files import MODEL_FILE
+from agents.network_evaluator import NetworkEvaluator, Policy, encoder_of, load_policy, save_for_game
 from agents.ratings import match_elo
 from agents.run import Run, StopSignal
 from agents.steps_bar import StepsBar
@@ -31,32 +29,12 @@ from games.compiled import NDArray
 from games.machine import available_processors
 from games.rules import Game, States
 from nets.inference import make_inference
-from nets.models import PolicyValueNet, load_model
+from nets.models import PolicyValueNet
 from nets.training import prepare_training
 
 REPORT_FILE = "report.json"
 REPORT_GAMES = 400
 POOL = "pool"  # folder of the earlier policies, in the run's directory
-
-
-@dataclasses.dataclass(frozen=True)
-class Policy:
-    """A policy network as a file holds it."""
-
-    model: PolicyValueNet
-    features: str  # the set of planes that it sees
-    sha256: str  # the first digits, of the file
-
-
-def load_policy(path: Path, option: str) -> Policy:
-    """Return the policy of a model file or folder; ValueError, naming the option, where there is none."""
-    file = find_model(path)
-    if file is None:
-        raise PlayerError(f"{option} {path}: no model file or folder")
-    model, header = load_model(file)
-    if not isinstance(model, PolicyValueNet) or model.spec.policy is None:
-        raise PlayerError(f"{option} {file}: it holds no policy network")
-    return Policy(model, str(header.get("features", "observe")), hashlib.sha256(file.read_bytes()).hexdigest()[:16])
 
 
 def evaluator_of(model: PolicyValueNet, features: str, game: Game, threads: int) -> NetworkEvaluator:
@@ -68,13 +46,10 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
     """Improve the policy to the last iteration, saving as it goes, then match it against the one it began as."""
     config, directory = options.config, run_directory(options, f"reinforce-{options.preset}")
     game = find_game(options.game)
-    first = load_policy(options.init, "--init")
+    first = load_policy(options.init, "--init", game.family)
     threads = options.threads or available_processors()
     torch.set_num_threads(threads)
-
-    def notice(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
+    notice = notice_on(console)
     saved = {"learner": "reinforce", "game": game.name, **dataclasses.asdict(config), "init": first.sha256}
     with (
         Run.create(

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from agents import learner_command
 from agents.alphago.config import VALUE_PRESETS, ValueConfig
-from agents.alphago.reinforce_run import Policy, evaluator_of, load_policy
+from agents.alphago.reinforce_run import evaluator_of
 from agents.alphago.value_command import ValueOptions
 from agents.alphago.value_learning import play_value_games, squared_error, value_network
 from agents.analysis import PlayerError
-from agents.learner_command import run_directory
+from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
-from agents.network_evaluator import save_for_game
+from agents.network_evaluator import Policy, load_policy, save_for_game
 from agents.run import Run, StopSignal
 from agents.steps_bar import StepsBar
 from agents.tree_players import MIXTURE
@@ -47,13 +47,11 @@ def train_from(options: ValueOptions, console: Console) -> None:
     game = find_game(options.game)
     if game.family != "go":
         raise PlayerError(f"--game {options.game}: value networks are for Go: go-9x9, go, ...")
-    imitating, improved = load_policy(options.imitating, "--imitating"), load_policy(options.improved, "--improved")
+    imitating = load_policy(options.imitating, "--imitating", game.family)
+    improved = load_policy(options.improved, "--improved", game.family)
     threads = options.threads or available_processors()
     torch.set_num_threads(threads)
-
-    def notice(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
+    notice = notice_on(console)
     saved = {
         "learner": "value",
         "game": game.name,

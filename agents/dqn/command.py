@@ -15,7 +15,7 @@ import tyro
 
 from agents import learner_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError, check
-from agents.learner_command import run_directory
+from agents.learner_command import notice_on, run_directory
 from agents.model_files import BEST_FILE, MODEL_FILE, find_model
 
 if TYPE_CHECKING:
@@ -102,10 +102,7 @@ def train(options: Options, console: Console) -> None:
     config = dataclasses.replace(options.config, game=find_game(options.config.game))
     options = dataclasses.replace(options, config=config)
     directory = run_directory(options, f"dqn-{config.game}-{options.preset}")
-
-    def notice(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
+    notice = notice_on(console)
     tell_memory(config, notice)
     torch.set_num_threads(1)
     device = choose_device(options.device)

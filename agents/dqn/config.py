@@ -7,12 +7,12 @@ steps in each of `num_envs` environments; an update is one minibatch learnt.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import tyro
 
-from agents.learner_command import MOST_SEED, option_name
+from agents.learner_command import MOST_SEED, check_ranges, option_name
 from nets.regulariser_config import RegulariserConfig
 
 
@@ -173,14 +173,7 @@ MOST = {
 
 def check(config: DqnConfig) -> None:
     """Raise DqnConfigError for a configuration that no run can have."""
-    for entry in fields(config):
-        value = getattr(config, entry.name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        least, most = LEAST.get(entry.name, 0), MOST.get(entry.name, math.inf)
-        if not (least <= value <= most and math.isfinite(value)):
-            allowed = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:.10g}"
-            raise DqnConfigError(f"--{option_name(entry.name)} {value}: {allowed}")
+    check_ranges(vars(config), LEAST, MOST, DqnConfigError)
     if config.distribution == "categorical" and config.v_min >= config.v_max:
         raise DqnConfigError(f"--v-min {config.v_min:g}: below --v-max {config.v_max:g}")
     if config.random_shift >= 42:

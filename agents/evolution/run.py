@@ -28,7 +28,7 @@ from agents.evolution.evolve import (
     finalists,
     first_state,
 )
-from agents.learner_command import run_directory
+from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
 from agents.run import Run, StopSignal
 from agents.steps_bar import live_bar
@@ -62,10 +62,7 @@ def train(options: Options, console: Console) -> None:
     config, directory = options.config, run_directory(options, f"evolve-{options.preset}")
     check(options)
     arena = Arena(CHECKERS, options.workers, config.extension)
-
-    def notice(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
+    notice = notice_on(console)
     try:
         with (
             Run.create(

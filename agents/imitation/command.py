@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,6 +31,8 @@ class Options:
       train.py imitate --data data/go/kgs-*.tar.xz --preset small --minutes 90 --out runs/go
       train.py imitate --data data/go --preset small --minutes 90 --out runs/go --resume
           goes on where that run stopped, however it stopped
+      train.py imitate --data data/go --preset resnet-6x96 --stop-after 10 --out runs/large
+          for ten minutes, on a GPU that is lent for so long; the next ten: the same with --resume
       train.py imitate --game go-9x9 --data data/go --init models/go-19x19 --minutes 10
           goes on with a network of another board size
       train.py imitate --data data/go --init models/go-19x19 --grow resnet-6x96 --optimiser muon --minutes 120
@@ -93,11 +94,7 @@ def check(options: Options) -> None:
     """Raise ImitateError, in one line, for a value that no run can have."""
     config = options.config
     values = {**dataclasses.asdict(config), "stop_after": options.stop_after, "threads": options.threads}
-    for name, value in values.items():
-        least, most = LEAST.get(name, 0), {**MOST, **learner_command.MOST}.get(name, math.inf)
-        if isinstance(value, int | float) and not (least <= value <= most and math.isfinite(value)):
-            allowed = f"at least {least}" if most == math.inf else f"{least} to {most:.10g}"
-            raise ImitateError(f"--{name.replace('_', '-')} {value}: {allowed}")
+    learner_command.check_ranges(values, LEAST, {**MOST, **learner_command.MOST}, ImitateError)
     if not config.positions and not config.minutes:
         raise ImitateError("--positions 0 --minutes 0: one of them must say how long to train")
     if config.grow and options.init is None:

@@ -65,8 +65,15 @@ class ImitateConfig:
 PRESETS = {
     "quick": ImitateConfig(network="resnet-4x48", minutes=4, period=10_000),
     "small": ImitateConfig(network="resnet-4x64", minutes=60),
+    # Every position of 150,000 games once, in batches that keep a GPU busy.
     "resnet-6x96": ImitateConfig(
-        network="resnet-6x96", positions=8_000_000, batch_size=256, period=200_000, validation_positions=10_000
+        network="resnet-6x96",
+        positions=30_000_000,
+        batch_size=1024,
+        optimiser="muon",
+        average=0.999,
+        period=1_000_000,
+        validation_positions=10_000,
     ),
     # Layers, inputs, losses and symmetries are the papers'; the optimiser and its schedule are ours.
     "clark-storkey": ImitateConfig(

@@ -25,9 +25,9 @@ from agents.imitation.command import Options, data_paths, resume_command
 from agents.imitation.config import ImitateError
 from agents.imitation.data import SampleStream, Split, split_records
 from agents.imitation.learner import Learner, adapted, mover_logits, train
-from agents.learner_command import run_directory
-from agents.model_files import MODEL_FILE, find_model
-from agents.network_evaluator import save_for_game
+from agents.learner_command import notice_on, run_directory
+from agents.model_files import MODEL_FILE
+from agents.network_evaluator import load_policy, save_for_game
 from agents.run import Run, StopSignal
 from games.archives import load_records
 from games.catalogue import find_game
@@ -67,10 +67,7 @@ def train_from(options: Options, console: Console) -> None:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads such
-
-    def notice(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
+    notice = notice_on(console)
     material = prepare(options, console)
     learner = Learner(config, first_model(options, material), device)
     notice(description(material, learner, threads))
@@ -79,7 +76,7 @@ def train_from(options: Options, console: Console) -> None:
         "game": material.game.name,
         **dataclasses.asdict(config),
         "features": material.features,
-        "init": None if options.init is None else model_hash(options.init),
+        "init": None if options.init is None else load_policy(options.init, "--init").sha256,
         "records": fingerprint(material.split),
     }
     with (
@@ -114,7 +111,8 @@ def train_from(options: Options, console: Console) -> None:
 def prepare(options: Options, console: Console) -> Material:
     """Read the records and part them; ValueErrors of one line each say what is wrong with them."""
     game = find_game(options.game)
-    features = options.config.features if options.init is None else load_initial(options.init, game)[1]
+    first = None if options.init is None else load_policy(options.init, "--init", game.family)
+    features = options.config.features if first is None else first.features
     split = split_records(read_records(options, game, console), game, options.config.held_out)
     return Material(game, split, features, reader_of(split.training, features), reader_of(split.validation, features))
 
@@ -160,8 +158,8 @@ def first_model(options: Options, material: Material) -> PolicyValueNet:
     planes_shape = material.training.planes_shape
     torch.manual_seed(options.config.seed)
     if options.init is not None:
-        initial = load_initial(options.init, material.game)[0]
-        model = adapted(initial, planes_shape, with_value=options.config.value_weight > 0)
+        initial = load_policy(options.init, "--init", material.game.family)
+        model = adapted(initial.model, planes_shape, with_value=options.config.value_weight > 0)
         return grown(model, network_spec(options.config.grow, material).trunk) if options.config.grow else model
     return network_spec(options.config.network, material).build()
 
@@ -174,24 +172,6 @@ def network_spec(network: str, material: Material) -> PolicyValueSpec:
     if not isinstance(spec, PolicyValueSpec):
         raise ImitateError(f"--network {network}: it chooses no moves of a board game")
     return spec
-
-
-def load_initial(path: Path, game: Game) -> tuple[PolicyValueNet, str]:
-    """Return the network of --init and the name of its planes; ImitateError where it is of another game."""
-    file = find_model(path)
-    if file is None:
-        raise ImitateError(f"--init {path}: no model file or folder")
-    model, header = load_model(file)
-    if not isinstance(model, PolicyValueNet) or model.policy is None or header.get("game") != game.family:
-        raise ImitateError(f"--init {file}: made for {header.get('game')}, no network that chooses {game.family} moves")
-    return model, str(header.get("features", "observe"))
-
-
-def model_hash(path: Path) -> str:
-    """Return a hash of a model file's bytes."""
-    file = find_model(path)
-    assert file is not None, path
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def fingerprint(split: Split) -> dict[str, Any]:

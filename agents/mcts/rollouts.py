@@ -9,33 +9,13 @@ from numba.extending import overload
 
 from agents.go_sense import weigh_passes_and_eyes
 from agents.mcts.search import LeafEvaluator
-from games.compiled import NDArray, count_bits, lowest_bit, njit
+from games.compiled import NDArray, njit
 from games.go import GO
-from games.go_playouts import playout, random_bits
+from games.go_playouts import playout
+from games.random_bits import random_action
 from games.rules import Game, States, apply, hash_key, legal_mask, returns, to_play
 
 MOST_ACTIONS = 10_000  # of a random game, for rules that never end one: drawn there
-
-
-@njit
-def random_action(mask, stream):
-    """Return one of the actions in mask, uint64[W], each with the same probability; -1 where there is none."""
-    count = np.int64(0)
-    for word in range(mask.size):
-        count += count_bits(mask[word])
-    if count == 0:
-        return np.int64(-1)
-    left = np.int64(((random_bits(stream) >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
-    for word in range(mask.size):
-        bits = mask[word]
-        in_word = count_bits(bits)
-        if left >= in_word:
-            left -= in_word
-            continue
-        for _ in range(left):
-            bits &= bits - np.uint64(1)
-        return np.int64(word * 64 + lowest_bit(bits))
-    return np.int64(-1)
 
 
 @njit
@@ -43,7 +23,7 @@ def play_randomly(state, mask, stream):
     """Play random legal actions to the end and return the outcome for player 0; mask uint64[W] is scratch."""
     for _ in range(MOST_ACTIONS):
         legal_mask(state, mask)
-        action = random_action(mask, stream)
+        action = random_action(mask, stream, 0)
         if action < 0:
             return np.float32(returns(state))
         apply(state, action)

@@ -67,7 +67,8 @@ class Checkers(Common):
     white: Spec = None
     """player of the white pieces"""
     rules: Rules = None
-    """rule set: wcdf, anaconda, open_spiel or endless"""
+    """rule set: wcdf (drawn at the third repetition or after 80 turns without a capture or a man's move), anaconda
+    (after 200 turns), open_spiel (after 40 turns without a capture) or endless (never drawn)"""
     fen: Annotated[str | None, tyro.conf.arg(metavar="FEN", help_behavior_hint="(default: the start)")] = None
     """Position to start from, such as "W:W21,22,K30:B1,2,K5"."""
     hub: bool = False

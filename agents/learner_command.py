@@ -65,7 +65,7 @@ def run(program: str, train: Callable[[], None]) -> int:
 
         announce_compilation()
         train()
-    except ValueError as error:  # RunError and the other doors' errors
+    except (ValueError, OSError) as error:  # RunError and the other doors' errors, and a disk that takes no more
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the first round or after the last, or the second one: in between a run saves

@@ -62,8 +62,13 @@ class NetworkEvaluator:
         if len(self._planes) < count:
             self._planes = np.zeros((count, *self._planes.shape[1:]), np.float32)
         self._encode(states, self._planes[:count])
-        movers = np.array([to_play(state) for state in states]) if self._inference.needs_to_play else None
+        movers = movers_of(states) if self._inference.needs_to_play else None
         return self._inference(self._planes[:count], movers)
+
+
+def movers_of(states: States) -> NDArray:
+    """Return who moves in positions [n], int64 [n]."""
+    return np.array([to_play(state) for state in states], np.int64)
 
 
 def encoder_of(game: Game, features: str) -> tuple[Encoder, int]:
@@ -149,7 +154,7 @@ def with_values_of(policy: NetworkEvaluator, file: Path) -> LeafEvaluator:
     def evaluate_leaves(states: States) -> tuple[NDArray, NDArray]:
         planes = np.zeros((len(states), num_planes, *game.planes_shape[1:]), np.float32)
         encode(states, planes)
-        return policy(states)[0], inference(planes)[1]
+        return policy(states)[0], inference(planes, movers_of(states) if inference.needs_to_play else None)[1]
 
     return evaluate_leaves
 

@@ -330,6 +330,11 @@ def _open(
     return Run(directory, lock, saved_step, metrics, timing, events)
 
 
+def write_report(directory: Path, document: Any) -> None:
+    """Write report.json, what a run's end found out, into its directory: the whole of it or nothing."""
+    replace_file(directory / "report.json", json.dumps(document, indent=1).encode() + b"\n")
+
+
 def _check_place(directory: Path, resume: bool) -> None:
     """Refuse a directory that holds another run, or something that is no run."""
     if not directory.exists():
@@ -391,10 +396,10 @@ def _check_config(saved: dict[str, Any], wanted: dict[str, Any], extendable: Col
 
 
 def _check_budget(saved: dict[str, Any], wanted: dict[str, Any], extendable: Collection[str], done: int) -> None:
-    """Refuse a new budget that is used up already; 0 is none at all."""
+    """Refuse a new budget, counted in steps, that is used up already; 0 is none at all, and a float counts minutes."""
     for name in extendable:
         new = wanted.get(name)
-        if type(new) is int and new != saved.get(name) and 0 < new < done:
+        if type(new) is int and type(saved.get(name)) is int and new != saved.get(name) and 0 < new < done:
             raise RunError(f"--{name} {new}: {done} are done already; it was {saved.get(name)}")
 
 

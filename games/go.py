@@ -350,4 +350,9 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
+def size_text(rows: int, columns: int) -> str:
+    """Return a size as `parse_size` reads it."""
+    return str(rows) if rows == columns else f"{rows}x{columns}"
+
+
 GO = register(game(MAX_SIZE))

@@ -82,7 +82,8 @@ class CudaEngine:
     def _replay(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         count = len(planes)
         if count == 0:
-            return run_at(self._net, planes.cuda(), torch.bfloat16)
+            logits, values = run_at(self._net, planes.cuda(), torch.bfloat16)
+            return logits.cpu(), values.cpu()
         shape = (1 << (count - 1).bit_length(), *planes.shape[1:])
         if shape not in self._graphs:
             blank = torch.zeros(shape, device="cuda")

@@ -189,6 +189,7 @@ def test_a_bot_passes_in_time_and_says_what_it_thinks(play_go: Play) -> None:
 
 def test_a_bot_may_resign(play_go: Play) -> None:
     assert "White has resigned" in play_go(["E5"], ("human", "thinker"), thinks=Thinker("resign", 1.0))
+    assert "no turn of yours" not in play_go(["E5", "undo"], ("human", "thinker"), thinks=Thinker("resign", 1.0))
 
 
 def test_save_knows_the_home_folder(play_go: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,8 @@ SCRIPTS = {
         ("kata-set-rules japanese", NO_SUCH_RULES),
         ('kata-set-rules {"ko":"SITUATIONAL", "scoring":"AREA"}', "="),
         ('kata-set-rules {"ko":"SIMPLE","scoring":"TERRITORY"}', NO_SUCH_RULES),
+        ('kata-set-rules {"ko":"SITUATIONAL","scoring":"AREA","hasButton":true}', NO_SUCH_RULES),
+        ('kata-set-rules {"ko":"SITUATIONAL","scoring":"AREA","whiteHandicapBonus":"2N"}', NO_SUCH_RULES),
         ("kgs-rules Chinese", "="),
     ],
     "handicap": [
@@ -154,9 +156,12 @@ SCRIPTS = {
         ("get_handicap", "= 3"),
         ("undo", "? cannot undo"),
         ("boardsize 7", "="),
-        ("place_free_handicap 9", "= C3 E5 C5 E3"),
+        ("place_free_handicap 9", "= C3 E5 C5 E3 D4 D5 C4 E4 D3"),
         ("boardsize 5", "="),
-        ("place_free_handicap 2", "? invalid number of stones"),
+        ("place_free_handicap 2", "= C3 B4"),
+        ("boardsize 9 13", "="),
+        ("query_boardsize", "= 9 13"),
+        ("place_free_handicap 3", "= C11 G3 G8"),
     ],
     "no commands": [
         ("nonsense", "? unknown command"),
@@ -221,12 +226,18 @@ def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) 
     assert controller.ask("get_komi") == "= 5.5"
     controller.tell("undo", f"loadsgf {file} 2")
     assert controller.ask("move_history") == "= white E5"
+    assert controller.ask(f"printsgf {tmp_path / 'its game'}") == "="
+    assert (tmp_path / "its game").read_text().strip() == controller.ask("printsgf -").removeprefix("= ")
+    assert controller.ask(f"printsgf {tmp_path / 'no' / 'x'}") == "? cannot write file"
     named = tmp_path / "a game 2"
     named.write_text(text)
     for arguments, count in ((f"{named}", 3), (f"{named} 3", 2)):
         controller.tell(f"loadsgf {arguments}")
         assert controller.ask("move_history").count("\n") == count - 1
     controller.tell(f"loadsgf {file} 2")
+    file.write_text("(;GM[1]SZ[9];B[cc];B[gg];W[ee])")
+    controller.tell(f"loadsgf {file} 2")
+    assert "Black (X) to play" in controller.ask("showboard"), "the record's own move comes next"
     file.write_text("(;GM[1]SZ[9];B[aa];W[aa])")
     assert controller.ask(f"loadsgf {file}") == "? cannot load file"
     file.write_text("(;GM[1]SZ[17];B[aa])")
@@ -282,6 +293,28 @@ def test_the_score_and_the_dead_stones(controller: Controller) -> None:
     controller.tell("kata-set-rules tromp-taylor")
     assert controller.ask("final_score") != "= B+1.5", "there dead stones stay on the board"
     assert controller.ask("final_status_list dead") == "="
+
+
+def test_rules_that_pay_white_for_a_handicap(controller: Controller) -> None:
+    controller.tell("komi 0.5", "set_free_handicap A1 J1 A9", "play w E5", "kgs-rules chinese")
+    bonus = [("tromp-taylor", 0), ("aga", 2), ("chinese", 3)]
+    margins = []
+    for rules, _ in bonus:
+        controller.tell(f"kata-set-rules {rules}")
+        winner, margin = controller.ask("final_score").removeprefix("= ").split("+")
+        margins.append(float(margin) if winner == "B" else -float(margin))
+    assert controller.ask("get_komi") == "= 0.5"
+    assert json.loads(controller.ask("kata-get-rules").removeprefix("= "))["whiteHandicapBonus"] == "N"
+    assert margins[1] - margins[2] == 1
+
+
+def test_it_does_not_resign_where_a_pass_wins(controller: Controller, thinker: Thinker) -> None:
+    controller.tell(*FINISHED)
+    thinker.wanted, thinker.value = [0], -1.0
+    for _ in range(3):
+        controller.tell("play w pass")
+        assert controller.ask("genmove b") == "= pass"
+        controller.tell("undo", "undo")
 
 
 def test_it_passes_when_the_opponent_has_passed_and_it_wins(controller: Controller, thinker: Thinker) -> None:

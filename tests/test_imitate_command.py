@@ -27,10 +27,11 @@ from tests.recorded_games import write_games
 
 ROOT = Path(__file__).resolve().parent.parent
 
-TINY = [
-    *["--game", "go-5x5", "--network", "resnet-1x8", "--positions", "192", "--minutes", "0", "--batch-size", "16"],
+TINY_ON = [
+    *["--game", "go-5x5", "--positions", "192", "--minutes", "0", "--batch-size", "16"],
     *["--period", "64", "--validation-positions", "40", "--held-out", "0.2", "--average", "0.9", "--threads", "1"],
 ]
+TINY = [*TINY_ON, "--network", "resnet-1x8"]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_the_network_says_what_its_players_need(tmp_path: Path, games: Path) -> 
     )
 
     larger = write_games(tmp_path / "larger", 20, size=7)
-    arguments = [*TINY, "--game", "go-7x7", "--positions", "64", "--data", str(larger), "--held-out", "0.3"]
+    arguments = [*TINY_ON, "--game", "go-7x7", "--positions", "64", "--data", str(larger), "--held-out", "0.3"]
     arguments += ["--init", str(tmp_path / "run"), "--learning-rate", "0", "--average", "0"]
     assert in_child([*arguments, "--out", str(tmp_path / "tuned")]) == 0
     tuned, header = load_model(tmp_path / "tuned" / "model.safetensors")
@@ -138,6 +139,9 @@ def test_a_limit_of_this_call_saves_and_ends(tmp_path: Path, games: Path, capfd:
         (["--data", "{games}", "--features", "nonsense"], "nonsense"),
         (["--data", "{games}", "--init", "{games}/none"], "no model file"),
         (["--data", "{games}", "--init", str(ROOT / "models/checkers-anaconda")], "made for checkers"),
+        (["--data", "{games}", "--init", "go-9x9", "--network", "resnet-6x96"], "--init brings its own"),
+        (["--data", "{games}", "--init", "go-9x9", "--features", "alphago13"], "--init brings its own"),
+        (["--data", "{games}", "--network", "alphago13", "--value-weight", "1"], "alphago13 has no value head"),
         (["--data", "{games}", "--grow", "resnet-2x12"], "--init names it"),
         (["--data", "{games}", "--init", str(ROOT / "models/go-9x9"), "--grow", "resnet-2x12"], "cannot grow to"),
         (["--data", "{games}", "--positions", "0"], "how long"),
@@ -153,7 +157,8 @@ def test_what_cannot_be_is_refused_in_one_line(
     tmp_path: Path, games: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     arguments = [word.format(games=games) for word in arguments]
-    assert imitate_command.main([*TINY, *arguments, "--out", str(tmp_path / "run")]) == 2
+    tiny = TINY_ON if "--init" in arguments else TINY
+    assert imitate_command.main([*tiny, *arguments, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert words in error
     assert error.strip().splitlines()[-1].startswith("train.py imitate: ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import NetworkEvaluator, Policy, encoder_of, load_policy, save_for_game
 from agents.ratings import match_elo
-from agents.run import Run, StopSignal
+from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import StepsBar
 from games.catalogue import find_game
 from games.compiled import NDArray
@@ -32,7 +31,6 @@ from nets.inference import make_inference
 from nets.models import PolicyValueNet
 from nets.training import prepare_training
 
-REPORT_FILE = "report.json"
 REPORT_GAMES = 400
 POOL = "pool"  # folder of the earlier policies, in the run's directory
 
@@ -153,7 +151,7 @@ def report(directory: Path, learner: Reinforcement, console: Console) -> None:
     points = np.where(seats, -results, results)
     won, drawn, lost = (int((points == outcome).sum()) for outcome in (1, 0, -1))
     elo, low, high = match_elo(won, drawn, lost)
-    (directory / REPORT_FILE).write_text(json.dumps({"won": won, "drawn": drawn, "lost": lost, "elo": elo}) + "\n")
+    write_report(directory, {"won": won, "drawn": drawn, "lost": lost, "elo": elo})
     console.print(
         f"against the policy that it began as, over {REPORT_GAMES} games: {won} won, {drawn} drawn, {lost} lost, "
         f"{elo:+.0f} Elo (95 % interval {low:+.0f} to {high:+.0f})",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shlex
 import time
@@ -24,11 +23,12 @@ from agents.analysis import PlayerError
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, load_policy, save_for_game
-from agents.run import Run, StopSignal
+from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import StepsBar
 from agents.tree_players import MIXTURE
 from games.catalogue import find_game
 from games.compiled import NDArray
+from games.go import size_text
 from games.machine import available_processors
 from games.record_batches import Batch, PositionReader
 from games.record_formats import GameRecord
@@ -37,7 +37,6 @@ from games.rules import Game
 from games.sgf import SgfGame, SgfStart, write_game
 from nets.training import load_training_arrays, prepare_training, training_arrays
 
-REPORT_FILE = "report.json"
 STEPS_PERIOD = 100  # learning steps between lines of metrics
 
 
@@ -70,7 +69,7 @@ def train_from(options: ValueOptions, console: Console) -> None:
             return
     notice(f"the value network's mean squared error on games kept apart: {learner.report(directory)}")
     player = shlex.quote(f"mcts:model={options.imitating},value={directory},lambda={MIXTURE},visits=400")
-    notice(f"play it:     python play.py go --size {game.planes_shape[1]} --white {player}")
+    notice(f"play it:     python play.py go --size {size_text(*game.planes_shape[1:])} --white {player}")
 
 
 class ValueLearner:
@@ -240,5 +239,5 @@ class ValueLearner:
         outcomes = reader.read(apart).outcomes
         constant = float(((outcomes - outcomes.mean()) ** 2).mean())
         document = {"games": len(self.plies), "apart": len(apart), "squared_error": error, "of_a_constant": constant}
-        (directory / REPORT_FILE).write_text(json.dumps(document) + "\n")
+        write_report(directory, document)
         return f"{error:.3f} over {len(apart)} games; always saying the mean outcome: {constant:.3f}"

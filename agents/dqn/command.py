@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shlex
 from collections.abc import Callable
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from agents.run import Run, StopSignal
     from games.atari_vector import AtariEnvs
 
-REPORT_FILE = "report.json"
 REPORT_EPISODES = 30
 REPORT_SEED = 1_000_000  # of the closing score: the seeds neither of training nor of the evaluations on the way
 EVALUATION_SEED = 2_000_000
@@ -42,9 +40,9 @@ class Options:
     Presets: fast (parallel games, no replay: the soonest to a good score on two cores), quick (two minutes), pqn (the
     method that fast is made from, with its published settings: Gallici et al. 2024), dqn-2015 (Mnih et al. 2015),
     dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al. 2018). Convolutions
-    are in bfloat16 where the processor or the GPU has it, and in the last three, games are played by weights one update
-    older: --no-overlap --precision float32 is as published. A preset sets the options below; an option given on the
-    command line overrides it. Steps are the agent's, 4 frames each.
+    are in bfloat16 where the processor or the GPU has it. In dqn-2015, dqn-2013 and rainbow the games are played by
+    weights one update older. Exactly as published: --no-overlap --precision float32. A preset sets the options below;
+    an option given on the command line overrides it. Steps are the agent's, 4 frames each.
 
     examples:
       train.py dqn --game pong --preset fast
@@ -58,7 +56,7 @@ class Options:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/dqn-GAME-PRESET, numbered where that is taken)"""
     resume: bool = False
-    """go on with the run in --out (default: the newest); --steps may be larger"""
+    """go on with the run in --out (default: the newest); --steps may be larger, and --target-score another"""
     processes: int = 0
     """processes that run the games, 0 for one a processor, but for the learner's with --overlap; the result does not
     depend on it"""
@@ -270,6 +268,7 @@ def report(directory: Path, config: DqnConfig, device: torch.device, console: Co
     """Score the best network over games that it was not chosen by; print and save the table."""
     from agents.dqn.evaluation import evaluate
     from agents.dqn.journal import standard_error
+    from agents.run import write_report
     from nets.models import QNetwork, load_model
 
     path = find_model(directory.absolute())
@@ -285,7 +284,7 @@ def report(directory: Path, config: DqnConfig, device: torch.device, console: Co
     mean, error = sum(scores) / len(scores), standard_error(results)
     played = {"protocol": config.protocol, "epsilon": config.evaluation_epsilon, "seed": REPORT_SEED}
     document = {"model": path.name, **played, "mean": mean, "standard_error": error}
-    (directory / REPORT_FILE).write_text(json.dumps({**document, "scores": scores}, indent=1) + "\n")
+    write_report(directory, {**document, "scores": scores})
     console.print(
         f"{path.name} over {len(scores)} games of {config.game} ({config.protocol}, epsilon "
         f"{config.evaluation_epsilon:g}): mean score {mean:.1f}, 95 % interval {mean - 1.96 * error:.1f} to "

@@ -158,7 +158,7 @@ LEAST = {  # of the numbers that cannot be 0, or that can be below
     "v_max": -math.inf,
     "target_score": -math.inf,
 }
-NEED_REPLAY = ("prioritised", "n_step", "double", "distribution", "target_period", "updates")
+NEED_REPLAY = ("prioritised", "n_step", "double", "distribution", "target_period", "updates", "warmup")
 MOST = {
     "seed": MOST_SEED,
     **dict.fromkeys(

@@ -85,13 +85,14 @@ class Learner:
         )
         self.num_updates = 0
         num_shards = config.shards if device.type == "cpu" else 1  # threads would but queue for a GPU
-        self._generators = [torch.Generator().manual_seed(config.seed + shard + 1) for shard in range(num_shards)]
+        # One for each shard that a processor has, on a GPU too: a run may go on where it did not begin.
+        self._generators = [torch.Generator().manual_seed(config.seed + shard + 1) for shard in range(config.shards)]
         self._shards = [
             Shard(
                 noise_from(_sharing(self.network), generator),
                 noise_from(_sharing(self.target), generator) if self.target else None,
             )
-            for generator in self._generators
+            for generator in self._generators[:num_shards]
         ]
         self._threads = ThreadPoolExecutor(num_shards - 1) if num_shards > 1 else None
         self._recorded: Recorded[_Result] | None = None
@@ -198,7 +199,8 @@ class Learner:
         """Go on from what `get_state` gave."""
         load_training_arrays(self._modules, self.optimiser, arrays)
         for index, generator in enumerate(self._generators):
-            generator.set_state(torch.from_numpy(arrays[f"generator.{index}"]))
+            if f"generator.{index}" in arrays:  # else saved on a GPU, when those had one
+                generator.set_state(torch.from_numpy(arrays[f"generator.{index}"]))
         self.num_updates = int(arrays["num_updates"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shlex
 import time
@@ -30,13 +29,12 @@ from agents.evolution.evolve import (
 )
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
-from agents.run import Run, StopSignal
+from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import live_bar
 from games.checkers import CHECKERS
 from games.compiled import NDArray
 from games.openings import MAX_PLIES
 
-REPORT_FILE = "report.json"
 LEAST = {  # of the options that cannot be 0
     "generations": 1,
     "depth": 1,
@@ -183,4 +181,4 @@ def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console
         rows.append({"opponent": name, "won": won, "drawn": drawn, "lost": lost, "low_elo_high": interval})
         table.add_row(name, str(won), str(drawn), str(lost), f"{elo:+.0f}", f"{low:+.0f} to {high:+.0f}")
     Console().print(table)
-    (directory / REPORT_FILE).write_text(json.dumps(rows, indent=1) + "\n")
+    write_report(directory, rows)

@@ -207,6 +207,8 @@ class GtpPlayer:
             self._tell(f"kata-set-rules {json.dumps(rules, separators=(',', ':'))}")
         elif "kgs-rules" in self._commands:
             self._tell("kgs-rules chinese")
+            if state.suicide or state.ko_rule != POSITIONAL:
+                self._note_rules(state)
         else:
             self._note_rules(state)
         if self._seconds:

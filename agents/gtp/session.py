@@ -24,6 +24,10 @@ COLOURS = ("black", "white")
 LATEST_PLY = MAX_PLIES - 361  # of a record from which searches still have room for their lines
 
 WARM_UP_SECONDS = 0.01
+WARM_UP_SIZE = 3
+ENDING_SECONDS = 0.4  # kept of a move's time where the enemy has passed, to count who has won
+
+HANDICAP_BONUSES = ("0", "N-1", "N")  # points that White gets for a handicap of N stones, as KataGo names them
 
 PlayerMaker = Callable[[Game], Player]
 
@@ -51,8 +55,9 @@ class Session:
         self.player = self._new_player(self.game)
         self.resignation = resignation or Resignation()
         self.clock = Clock()
-        self.komi = int(start.komi2) / 2
+        self.komi = int(start.komi2) / 2  # as it was told, without the bonus
         self.handicap = 0
+        self.handicap_bonus = "0"  # of HANDICAP_BONUSES
         self.positions: list[State] = []  # the start, and after each move
         self.moves: list[tuple[int, int]] = []  # colour and action
         self._hopeless = [0, 0]  # moves in a row that looked lost, of Black and of White
@@ -110,19 +115,35 @@ class Session:
     def _new_player(self, game: Game) -> Player:
         """Make the player for a size, and let it think for a moment: what it loads and compiles is on no clock."""
         player = self._make_player(game)
+        start = game.new(1, self.rules)[0]
         if isinstance(player, SearchingPlayer):
-            player.search(game.new(1, self.rules)[0], WARM_UP_SECONDS)
+            player.search(start, WARM_UP_SECONDS)
+        else:
+            player.act(batch_of(start))
+        end = go.game(WARM_UP_SIZE).new(1)[0]
+        end.passes = 1
+        for ending in Ending:
+            conduct(end, Analysis(WARM_UP_SIZE**2), ending)
         return player
 
     def set_komi(self, komi: float) -> None:
         """Change the komi, of the game so far too."""
         check_komi(komi)
         self.komi = komi
-        for state in self.positions:
-            state.komi2 = int(2 * komi)
+        self._count_komi()
 
-    def set_rules(self, rules: str) -> None:
-        """Change the rule set, of the game so far too; GtpError, the game unchanged, where that broke them."""
+    def _count_komi(self) -> None:
+        """Let all positions of the game count White's points."""
+        for state in self.positions:
+            state.komi2 = self._komi2(self.komi, self.handicap)
+
+    def _komi2(self, komi: float, handicap: int) -> int:
+        """Return twice White's points before the first move."""
+        bonus = {"0": 0, "N-1": max(0, handicap - 1), "N": handicap}[self.handicap_bonus]
+        return int(2 * komi) + 2 * bonus
+
+    def set_rules(self, rules: str, handicap_bonus: str) -> None:
+        """Change the rules, of the game so far too; GtpError, the game unchanged, where that broke them."""
         start = self.positions[0].copy()
         for name in ("ko_rule", "suicide"):
             start[name] = self.game.rule_sets[rules][name]
@@ -135,11 +156,12 @@ class Session:
                 raise GtpError(f"move {number} of this game is not legal under the rules {rules}") from None
         if positions[-1].to_move != self.state.to_move:
             positions[-1] = turn_of(positions[-1], int(self.state.to_move))
-        self.rules, self.positions = rules, positions
+        self.rules, self.positions, self.handicap_bonus = rules, positions, handicap_bonus
+        self._count_komi()
 
     def place(self, black: Sequence[int], white: Sequence[int], to_play: int, handicap: int = 0) -> None:
         """Start another game at these stones; GameError where they are no legal board."""
-        start = self._empty(self.game, self.komi)
+        start = self._empty(self.game, self.komi, handicap)
         go.setup(start, black, white, to_play)
         self.start_from([start], handicap=handicap)
 
@@ -150,19 +172,21 @@ class Session:
         """
         komi = self.komi if record.start.komi is None else record.start.komi
         check_komi(komi)
-        start = self._empty(go.game(record.start.rows, record.start.columns), komi)
+        start = self._empty(go.game(record.start.rows, record.start.columns), komi, record.handicap)
         go.setup(start, record.start.black, record.start.white, record.start.to_play)
         positions = [start]
         moves = list(zip(record.players, record.actions, strict=True))[:num_moves]
         for colour, action in moves:
             positions.append(after_move(positions[-1], colour, action))
+        if num_moves < len(record.players):  # a record says who moves, which need not be the other one
+            positions[-1] = turn_of(positions[-1], record.players[num_moves])
         self._take_game(record.start.rows, record.start.columns)
         self.komi = komi
         self.start_from(positions, moves, record.handicap)
 
-    def _empty(self, game: Game, komi: float) -> State:
+    def _empty(self, game: Game, komi: float, handicap: int = 0) -> State:
         state = game.new(1, self.rules)[0]
-        state.komi2 = int(2 * komi)
+        state.komi2 = self._komi2(komi, handicap)
         state.move_limit = MAX_PLIES
         return state
 
@@ -223,6 +247,8 @@ class Session:
         """Return the move that the player would make for a colour, by its clock, among those that are permitted."""
         moves_left = (self.pass_action - len(self.moves)) // 3
         seconds = self.clock.seconds(colour, moves_left)
+        if seconds is not None and (self.state.passes or cleanup):
+            seconds = max(seconds - ENDING_SECONDS, seconds / 2)
         analysis = self.analyse(colour, seconds, on_progress)
         ending = Ending.CLEANUP if cleanup else ending_of(self.rules)
         analysis = conduct(turn_of(self.state, colour), analysis, ending)
@@ -248,10 +274,18 @@ class Session:
         started = time.monotonic()
         analysis = self.choose(colour, on_progress, cleanup, permits)
         self.clock.spend(colour, time.monotonic() - started)
-        if analysis.action == RESIGN or (self._is_lost(colour, analysis) and not cleanup):
+        is_lost = self._is_lost(colour, analysis) and not cleanup
+        if analysis.action == RESIGN or (is_lost and not self._wins_by(colour, analysis.action)):
             return replace(analysis, action=RESIGN)
         self.play(colour, analysis.action)
         return analysis
+
+    def _wins_by(self, colour: int, action: int) -> bool:
+        """Say whether a move is the second pass of a game that it wins, whatever a search thinks, which goes on."""
+        if action != self.pass_action or not self.state.passes:
+            return False
+        score = self.status().score
+        return score > 0 if colour == BLACK else score < 0
 
     def _is_lost(self, colour: int, analysis: Analysis) -> bool:
         """Count how often the player has seen itself lost, and say whether it gives up."""

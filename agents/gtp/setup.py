@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from agents.gtp.arguments import (
     vertices,
 )
 from agents.gtp.protocol import GtpError, Task, UsageError, parse_vertex
-from agents.gtp.session import BLACK, COLOURS, WHITE, Session
+from agents.gtp.session import BLACK, COLOURS, HANDICAP_BONUSES, WHITE, Session
 from agents.terminal.go_view import plain_board
 from games import go
 from games.rules import GameError
@@ -26,21 +27,23 @@ from games.sgf import MAX_BYTES, SgfGame, SgfStart, read_game, write_game
 
 MOST_HANDICAP = 9
 KO_RULES = ("SIMPLE", "POSITIONAL", "SITUATIONAL")  # by a record's ko_rule, as kata-set-rules has them
-RULES_BY_NAME = {  # of other programs, as far as they count area and differ from ours in nothing that a game shows
-    "chinese": "chinese",
-    "chinese-ogs": "chinese",
-    "chinese-kgs": "chinese",
-    "tromp-taylor": "tromp-taylor",
-    "aga": "situational",
-    "bga": "situational",
-    "french": "situational",
-    "situational": "situational",
-    "simple-ko": "simple-ko",
+RULES_BY_NAME = {  # of other programs, as far as they count area: our name, and White's bonus in a handicap game
+    "chinese": ("chinese", "N"),
+    "chinese-ogs": ("chinese", "N"),
+    "chinese-kgs": ("chinese", "N"),
+    "tromp-taylor": ("tromp-taylor", "0"),
+    "aga": ("situational", "N-1"),
+    "bga": ("situational", "N-1"),
+    "french": ("situational", "0"),
+    "situational": ("situational", "0"),
+    "simple-ko": ("simple-ko", "0"),
 }
 
 
 def boardsize(session: Session, arguments: Arguments) -> str:
     """Change the size; the board is cleared, as clients expect that send no clear_board after it."""
+    if len(arguments) == 2:  # as KataGo takes it
+        return rectangular_boardsize(session, arguments)
     size = parse_int(exactly(arguments, 1)[0], 0, 10**9)
     session.resize(size, size)
     return ""
@@ -77,31 +80,36 @@ def get_komi(session: Session, arguments: Arguments) -> str:
 def kata_set_rules(session: Session, arguments: Arguments) -> str:
     """Take a rule set by its name or as KataGo's JSON."""
     text = " ".join(arguments)
-    name = RULES_BY_NAME.get(text.lower()) if not text.startswith("{") else named_rules(session, text)
-    if name is None:
-        raise GtpError(f"unknown rules; there are {', '.join(dict.fromkeys(RULES_BY_NAME.values()))}, all count area")
-    session.set_rules(name)
+    found = RULES_BY_NAME.get(text.lower()) if not text.startswith("{") else named_rules(session, text)
+    if found is None:
+        names = dict.fromkeys(name for name, _ in RULES_BY_NAME.values())
+        raise GtpError(f"unknown rules; there are {', '.join(names)}, all count area")
+    session.set_rules(*found)
     return ""
 
 
-def named_rules(session: Session, text: str) -> str | None:
-    """Return our name for rules in JSON, None for those that we do not play by."""
+def named_rules(session: Session, text: str) -> tuple[str, str] | None:
+    """Return our name for rules in JSON, and White's bonus; None for those that we do not play by."""
     try:
         wanted = json.loads(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(wanted, dict) or wanted.get("scoring", "AREA") != "AREA" or wanted.get("tax", "NONE") != "NONE":
         return None
+    bonus = wanted.get("whiteHandicapBonus", "0")
+    if bonus not in HANDICAP_BONUSES or wanted.get("hasButton", False):
+        return None
     described = (wanted.get("ko", "POSITIONAL"), bool(wanted.get("suicide", False)))
     for name, values in session.game.rule_sets.items():
         if (KO_RULES[values["ko_rule"]], bool(values["suicide"])) == described:
-            return name
+            return name, bonus
     return None
 
 
 def kata_get_rules(session: Session, arguments: Arguments) -> str:
     rules = {"hasButton": False, "ko": KO_RULES[int(session.state.ko_rule)], "scoring": "AREA"}
-    return json.dumps(rules | {"suicide": bool(session.state.suicide), "tax": "NONE", "whiteHandicapBonus": "0"})
+    rules |= {"suicide": bool(session.state.suicide), "tax": "NONE", "whiteHandicapBonus": session.handicap_bonus}
+    return json.dumps(rules)
 
 
 def set_handicap(session: Session, points: Sequence[int]) -> str:
@@ -133,17 +141,35 @@ def fixed_handicap(session: Session, arguments: Arguments) -> str:
 
 
 def place_free_handicap(session: Session, arguments: Arguments) -> str:
-    """Choose the points of a handicap: the fixed ones, as many as there are up to the number asked for."""
+    """Choose the points of a handicap: the fixed ones, as many as there are, and more where more are asked for."""
     count = parse_int(exactly(arguments, 1)[0], 0, 10**6)
     refuse_if_used(session)
     if not 2 <= count < session.pass_action:
         raise GtpError("invalid number of stones")
-    for fewer in range(min(count, MOST_HANDICAP), 1, -1):
-        try:
-            return set_handicap(session, fixed_points(session, fewer))
-        except GtpError:
-            continue
-    raise GtpError("invalid number of stones")
+    return set_handicap(session, free_points(session, count))
+
+
+def free_points(session: Session, count: int) -> list[int]:
+    """Return so many points: those of the largest fixed handicap, then always the one farthest from all before.
+
+    Points on the third line from the edge or above come first, where there are any, then those of the second line.
+    """
+    points: list[int] = []
+    for fixed in range(min(count, MOST_HANDICAP), 1, -1):
+        with contextlib.suppress(GtpError):
+            points = fixed_points(session, fixed)
+            break
+    rows, columns = session.rows, session.columns
+
+    def worth(point: int) -> tuple[int, int]:
+        row, column = divmod(point, columns)
+        line = min(row, column, rows - 1 - row, columns - 1 - column)
+        distances = [(row - other // columns) ** 2 + (column - other % columns) ** 2 for other in points]
+        return min(line, 2), min(distances, default=0)
+
+    while len(points) < count:
+        points.append(max((point for point in range(rows * columns) if point not in points), key=worth))
+    return points
 
 
 def set_free_handicap(session: Session, arguments: Arguments) -> str:
@@ -275,12 +301,20 @@ def loadsgf(session: Session, arguments: Arguments) -> str:
 
 
 def printsgf(session: Session, arguments: Arguments) -> str:
-    """Return the game as SGF."""
+    """Return the game as SGF, or write it into the file that is named; - is no file."""
     first = session.positions[0]
     black, white = (tuple(session.stones(colour, first)) for colour in (BLACK, WHITE))
     start = SgfStart(session.rows, session.columns, session.komi, black, white, int(first.to_move))
     players, actions = (tuple(move[part] for move in session.moves) for part in (0, 1))
-    return write_game(SgfGame(start, actions, players, session.handicap, {"RU": session.rules})).decode()
+    text = write_game(SgfGame(start, actions, players, session.handicap, {"RU": session.rules}))
+    name = " ".join(arguments)
+    if name in ("", "-"):
+        return text.decode()
+    try:
+        Path(name).write_bytes(text)
+    except (OSError, ValueError):  # ValueError: of a name with a null byte
+        raise GtpError("cannot write file") from None
+    return ""
 
 
 HANDLERS = {
@@ -311,5 +345,5 @@ HANDLERS = {
     "move_history": Task(move_history),
     "last_move": Task(last_move),
     "loadsgf": Task(loadsgf, "FILE [MOVE_NUMBER]"),
-    "printsgf": Task(printsgf),
+    "printsgf": Task(printsgf, "[FILE]"),
 }

@@ -132,6 +132,14 @@ def choose(reader: PositionReader, count: int, seed: int) -> NDArray:
     return chosen
 
 
+def has_moves(reader: PositionReader, numbers: NDArray) -> bool:
+    """Whether any of some positions counts: not those where the expert passed."""
+    records = reader.positions.records
+    games, plies = reader.positions.locate(numbers)
+    played = records.moves[records.offsets[games] + plies]
+    return reader.game.family != "go" or bool((played < reader.game.num_actions - 1).any())
+
+
 def inference_predictor(network: InferenceModel) -> Predict:
     """Return a network made for play as the tallies ask it."""
 

@@ -97,6 +97,10 @@ def check(options: Options) -> None:
     learner_command.check_ranges(values, LEAST, {**MOST, **learner_command.MOST}, ImitateError)
     if not config.positions and not config.minutes:
         raise ImitateError("--positions 0 --minutes 0: one of them must say how long to train")
+    preset = PRESETS[options.preset]
+    for name in ("network", "features") if options.init is not None else ():
+        if getattr(config, name) != getattr(preset, name):
+            raise ImitateError(f"--{name} {getattr(config, name)}: --init brings its own; --grow makes it larger")
     if config.grow and options.init is None:
         raise ImitateError(f"--grow {config.grow}: which network? --init names it")
     if not config.held_out:

@@ -63,8 +63,8 @@ class ImitateConfig:
 
 
 PRESETS = {
-    "quick": ImitateConfig(network="resnet-4x48", minutes=4, period=10_000),
-    "small": ImitateConfig(network="resnet-4x64", minutes=60),
+    "quick": ImitateConfig(network="resnet-4x48", minutes=4.0, period=10_000),
+    "small": ImitateConfig(network="resnet-4x64", minutes=60.0),
     # Every position of 150,000 games once, in batches that keep a GPU busy.
     "resnet-6x96": ImitateConfig(
         network="resnet-6x96",
@@ -106,5 +106,5 @@ PRESETS = {
         period=200_000,
         validation_positions=10_000,
     ),
-    "checkers": ImitateConfig(network="resnet-4x48", minutes=4, held_out=0.05, period=10_000),
+    "checkers": ImitateConfig(network="resnet-4x48", minutes=4.0, held_out=0.05, period=10_000),
 }

@@ -13,7 +13,8 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,7 @@ class Learner:
         self.optimiser = make_optimiser(config, self.model, self.precision)
         self.steps = 0
         self.seconds = 0.0  # of training, in all processes together
-        # On a GPU norms and activations are bound by its memory: fused, they read and write it less.
-        self._loss_function = self._loss if device.type == "cpu" else torch.compile(self._loss, dynamic=False)
+        self._loss_function = self._loss if device.type == "cpu" else self._fused()
         # Of the loss, the hits, the positions counted, the value error and the outcomes known, since `forget_sums`.
         self.sums = torch.zeros(5, dtype=torch.float64, device=device)
 
@@ -122,6 +122,28 @@ class Learner:
         if self.steps % CHECK_PERIOD == 0:
             self.check_finite()
 
+    def _fused(self) -> Callable[[Samples], tuple[Tensor, Tensor]]:
+        """Return `_loss` in fused kernels: a GPU's memory bounds norms and activations, which so use it less.
+
+        Where they cannot be compiled (there is no C compiler, or the GPU is too old) it is `_loss` itself, with a
+        warning.
+        """
+        compiled = torch.compile(self._loss, dynamic=False)
+
+        def loss(samples: Samples) -> tuple[Tensor, Tensor]:
+            try:
+                result: tuple[Tensor, Tensor] = compiled(samples)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                reason = str(error).strip().partition("\n")[0]
+                warnings.warn(
+                    f"training is slower than it could be, its kernels cannot be fused: {reason}", stacklevel=2
+                )
+                self._loss_function = self._loss
+                return self._loss(samples)
+            return result
+
+        return loss
+
     def _loss(self, samples: Samples) -> tuple[Tensor, Tensor]:
         """Return what a step makes smaller, and what a batch adds to the sums."""
         config = self.config
@@ -156,7 +178,8 @@ class Learner:
         if not bool(self.sums.isfinite().all()):
             raise ImitateError(
                 f"the loss is not finite after {self.positions:,} positions: "
-                f"go on from the last checkpoint with a smaller --learning-rate than {self.config.learning_rate:g}"
+                f"--init with this run's directory goes on from its best network; take a smaller --learning-rate than "
+                f"{self.config.learning_rate:g}"
             )
 
     def means(self) -> dict[str, float]:

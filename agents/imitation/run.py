@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import shlex
 import time
@@ -20,18 +19,19 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agents.imitation.accuracy import Predict, choose, measure, predict_all, summary, table
+from agents.imitation.accuracy import Predict, choose, has_moves, measure, predict_all, summary, table
 from agents.imitation.command import Options, data_paths, resume_command
-from agents.imitation.config import ImitateError
+from agents.imitation.config import PRESETS, ImitateConfig, ImitateError
 from agents.imitation.data import SampleStream, Split, split_records
 from agents.imitation.learner import Learner, adapted, mover_logits, train
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import load_policy, save_for_game
-from agents.run import Run, StopSignal
+from agents.run import Run, StopSignal, write_report
 from games.archives import load_records
 from games.catalogue import find_game
 from games.compiled import NDArray
+from games.go import size_text
 from games.machine import available_processors
 from games.record_batches import Batch, PositionReader
 from games.records import Positions, Records
@@ -42,7 +42,6 @@ from nets.models import PolicyValueNet, PolicyValueSpec, load_model, num_paramet
 from nets.presets import preset
 from nets.regularisers import EarlyStopping
 
-REPORT_FILE = "report.json"
 REPORT_POSITIONS = 10_000
 SHOWN_PERIOD = 0.5  # seconds between updates of the live line
 VALIDATION_SEED = 0  # of the choice of positions, so that runs can be compared
@@ -100,7 +99,7 @@ def train_from(options: Options, console: Console) -> None:
     report(directory, material, console)
     player = shlex.quote(f"policy:model={directory / MODEL_FILE}")
     records = shlex.join(map(str, data_paths(options)))
-    size = f" --size {material.game.planes_shape[1]}" if material.game.family == "go" else ""
+    size = f" --size {size_text(*material.game.planes_shape[1:])}" if material.game.family == "go" else ""
     notice(f"play it:     python play.py {material.game.family}{size} --white {player}")
     notice(f"measure it:  python benchmarks/bench.py accuracy {shlex.quote(str(directory))} {records}")
 
@@ -160,17 +159,22 @@ def first_model(options: Options, material: Material) -> PolicyValueNet:
     if options.init is not None:
         initial = load_policy(options.init, "--init", material.game.family)
         model = adapted(initial.model, planes_shape, with_value=options.config.value_weight > 0)
-        return grown(model, network_spec(options.config.grow, material).trunk) if options.config.grow else model
-    return network_spec(options.config.network, material).build()
+        return grown(model, network_spec("grow", options.config, material).trunk) if options.config.grow else model
+    spec = network_spec("network", options.config, material)
+    weight = options.config.value_weight
+    if spec.value is None and weight and weight != PRESETS[options.preset].value_weight:
+        raise ImitateError(f"--value-weight {weight:g}: {options.config.network} has no value head")
+    return spec.build()
 
 
-def network_spec(network: str, material: Material) -> PolicyValueSpec:
-    """Return what an architecture is for a game; ImitateError where it is for no board game."""
+def network_spec(option: str, config: ImitateConfig, material: Material) -> PolicyValueSpec:
+    """Return what the architecture of an option is for a game; ImitateError where it is for no board game."""
+    network = getattr(config, option)
     game = material.game
     # Go's networks have an action a point, on boards of any size where the architecture allows.
     spec = preset(network, material.training.planes_shape, None if game.family == "go" else game.num_actions)
     if not isinstance(spec, PolicyValueSpec):
-        raise ImitateError(f"--network {network}: it chooses no moves of a board game")
+        raise ImitateError(f"--{option} {network}: it chooses no moves of a board game")
     return spec
 
 
@@ -210,6 +214,8 @@ class Session:
         self.console = console
         self.stopping = EarlyStopping(self.config.patience or 1)
         self.checks = choose(material.validation, self.config.validation_positions, VALIDATION_SEED)
+        if not has_moves(material.validation, self.checks):
+            raise ImitateError(f"--validation-positions {len(self.checks)}: each of them is a pass; take more")
         self.validated = ""  # what the last validation found, to be shown
         checkpoint = run.latest()
         if checkpoint is not None:
@@ -313,4 +319,4 @@ def report(directory: Path, material: Material, console: Console) -> None:
         network = make_inference(model, "torch", torch.get_num_threads())
         document = measure(network, material.validation, REPORT_POSITIONS, VALIDATION_SEED)
     Console().print(table(document, f"{directory / MODEL_FILE}: moves of {material.game.name} games kept apart"))
-    (directory / REPORT_FILE).write_text(json.dumps(document, indent=1) + "\n")
+    write_report(directory, document)

@@ -269,8 +269,8 @@ class TerminalGame:
         kept = len(self._turns)
         if self._verdict is None or self._verdict.reason != RESIGNATION:
             kept -= 1
-            while kept > 0 and self._specs[to_play(self._positions[kept])] != HUMAN:
-                kept -= 1
+        while kept > 0 and self._specs[to_play(self._positions[kept])] != HUMAN:
+            kept -= 1
         if kept < 0 or self._specs[to_play(self._positions[kept])] != HUMAN:
             self._say("there is no turn of yours to take back")
             return

@@ -234,10 +234,10 @@ def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) 
     for arguments, count in ((f"{named}", 3), (f"{named} 3", 2)):
         controller.tell(f"loadsgf {arguments}")
         assert controller.ask("move_history").count("\n") == count - 1
-    controller.tell(f"loadsgf {file} 2")
-    file.write_text("(;GM[1]SZ[9];B[cc];B[gg];W[ee])")
-    controller.tell(f"loadsgf {file} 2")
+    named.write_text("(;GM[1]SZ[9];B[cc];B[gg];W[ee])")
+    controller.tell(f"loadsgf {named} 2")
     assert "Black (X) to play" in controller.ask("showboard"), "the record's own move comes next"
+    controller.tell(f"loadsgf {file} 2")
     file.write_text("(;GM[1]SZ[9];B[aa];W[aa])")
     assert controller.ask(f"loadsgf {file}") == "? cannot load file"
     file.write_text("(;GM[1]SZ[17];B[aa])")

@@ -24,7 +24,7 @@ def test_a_shipped_player_was_made_by_the_preset_on_its_card(name: str, preset: 
     assert f"python train.py evolve --preset {preset} --seed 0" in (MODELS / name / "README.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "game"), [("go-19x19", "go"), ("go-19x19-large", "go"), ("go-9x9", "go-9x9")])
+@pytest.mark.parametrize(("name", "game"), [("go-19x19", "go"), ("go-9x9", "go-9x9")])
 def test_a_shipped_go_network_plays_legal_moves_alone_and_in_a_search(name: str, game: str) -> None:
     board_game = find_game(game)
     states = board_game.new(1)

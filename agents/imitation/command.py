@@ -35,7 +35,7 @@ class Options:
           for ten minutes, on a GPU that is lent for so long; the next ten: the same with --resume
       train.py imitate --game go-9x9 --data data/go --init models/go-19x19 --minutes 10
           goes on with a network of another board size
-      train.py imitate --data data/go --init models/go-19x19 --grow resnet-6x96 --optimiser muon --minutes 120
+      train.py imitate --data data/go --init models/go-19x19 --grow resnet-8x128 --optimiser muon --minutes 120
           goes on with a larger network that begins by saying what the smaller one said
       train.py imitate --game checkers --data archive.pdn
     """

@@ -8,7 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.imitation.accuracy import PHASES, by_phase, by_source, choose, phase_bounds, predict_all, summary, table
+from agents.imitation.accuracy import (
+    PHASES,
+    by_phase,
+    by_source,
+    choose,
+    has_moves,
+    phase_bounds,
+    predict_all,
+    summary,
+    table,
+)
 from games.archives import load_records
 from games.compiled import NDArray
 from games.record_batches import Batch, PositionReader
@@ -88,3 +98,11 @@ def test_the_benchmark_says_what_is_wrong(tmp_path: Path, capsys: pytest.Capture
 
     assert bench.main(["accuracy", str(tmp_path / "none"), str(tmp_path)]) == 2
     assert "no model file or folder" in capsys.readouterr().err
+
+
+def test_positions_where_everybody_passed_hold_no_moves(tmp_path: Path) -> None:
+    (tmp_path / "game.sgf").write_text("(;GM[1]SZ[5];B[aa];W[];B[bb];W[])")
+    reader = PositionReader(Positions(load_records([tmp_path], "go", keep=False).records))
+    assert len(reader.positions) == 4
+    assert not has_moves(reader, np.array([1, 3]))
+    assert has_moves(reader, np.array([1, 2]))

@@ -26,7 +26,7 @@ from agents.imitation.data import SampleStream, Split, split_records
 from agents.imitation.learner import Learner, adapted, mover_logits, train
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
-from agents.network_evaluator import load_policy, save_for_game
+from agents.network_evaluator import Policy, load_policy, save_for_game
 from agents.run import Run, StopSignal, write_report
 from games.archives import load_records
 from games.catalogue import find_game
@@ -56,6 +56,7 @@ class Material:
     features: str  # name of the planes
     training: PositionReader
     validation: PositionReader
+    initial: Policy | None  # what --init names
 
 
 def train_from(options: Options, console: Console) -> None:
@@ -75,7 +76,7 @@ def train_from(options: Options, console: Console) -> None:
         "game": material.game.name,
         **dataclasses.asdict(config),
         "features": material.features,
-        "init": None if options.init is None else load_policy(options.init, "--init").sha256,
+        "init": None if material.initial is None else material.initial.sha256,
         "records": fingerprint(material.split),
     }
     with (
@@ -110,10 +111,11 @@ def train_from(options: Options, console: Console) -> None:
 def prepare(options: Options, console: Console) -> Material:
     """Read the records and part them; ValueErrors of one line each say what is wrong with them."""
     game = find_game(options.game)
-    first = None if options.init is None else load_policy(options.init, "--init", game.family)
-    features = options.config.features if first is None else first.features
+    initial = None if options.init is None else load_policy(options.init, "--init", game.family)
+    features = options.config.features if initial is None else initial.features
     split = split_records(read_records(options, game, console), game, options.config.held_out)
-    return Material(game, split, features, reader_of(split.training, features), reader_of(split.validation, features))
+    training, validation = (reader_of(positions, features) for positions in (split.training, split.validation))
+    return Material(game, split, features, training, validation, initial)
 
 
 def read_records(options: Options, game: Game, console: Console) -> Records:
@@ -156,9 +158,8 @@ def first_model(options: Options, material: Material) -> PolicyValueNet:
     """Return the network that training begins with."""
     planes_shape = material.training.planes_shape
     torch.manual_seed(options.config.seed)
-    if options.init is not None:
-        initial = load_policy(options.init, "--init", material.game.family)
-        model = adapted(initial.model, planes_shape, with_value=options.config.value_weight > 0)
+    if material.initial is not None:
+        model = adapted(material.initial.model, planes_shape, with_value=options.config.value_weight > 0)
         return grown(model, network_spec("grow", options.config, material).trunk) if options.config.grow else model
     spec = network_spec("network", options.config, material)
     weight = options.config.value_weight

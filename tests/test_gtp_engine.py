@@ -226,9 +226,11 @@ def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) 
     assert controller.ask("get_komi") == "= 5.5"
     controller.tell("undo", f"loadsgf {file} 2")
     assert controller.ask("move_history") == "= white E5"
-    assert controller.ask(f"printsgf {tmp_path / 'its game'}") == "="
-    assert (tmp_path / "its game").read_text().strip() == controller.ask("printsgf -").removeprefix("= ")
-    assert controller.ask(f"printsgf {tmp_path / 'no' / 'x'}") == "? cannot write file"
+    assert controller.ask(f"printsgf {tmp_path / 'its game.sgf'}") == "="
+    assert (tmp_path / "its game.sgf").read_text().strip() == controller.ask("printsgf -").removeprefix("= ")
+    assert controller.ask(f"printsgf {tmp_path / 'no' / 'x.sgf'}") == "? cannot write file"
+    assert controller.ask(f"printsgf {file.with_suffix('.txt')}") == "? cannot write file: its name must end in .sgf"
+    assert not file.with_suffix(".txt").exists()
     named = tmp_path / "a game 2"
     named.write_text(text)
     for arguments, count in ((f"{named}", 3), (f"{named} 3", 2)):

@@ -301,7 +301,7 @@ def loadsgf(session: Session, arguments: Arguments) -> str:
 
 
 def printsgf(session: Session, arguments: Arguments) -> str:
-    """Return the game as SGF, or write it into the file that is named; - is no file."""
+    """Return the game as SGF, or write it into the file that is named, NAME.sgf; - is no file."""
     first = session.positions[0]
     black, white = (tuple(session.stones(colour, first)) for colour in (BLACK, WHITE))
     start = SgfStart(session.rows, session.columns, session.komi, black, white, int(first.to_move))
@@ -310,6 +310,8 @@ def printsgf(session: Session, arguments: Arguments) -> str:
     name = " ".join(arguments)
     if name in ("", "-"):
         return text.decode()
+    if not name.lower().endswith(".sgf"):  # a garbled line must overwrite nothing else
+        raise GtpError("cannot write file: its name must end in .sgf")
     try:
         Path(name).write_bytes(text)
     except (OSError, ValueError):  # ValueError: of a name with a null byte
@@ -345,5 +347,5 @@ HANDLERS = {
     "move_history": Task(move_history),
     "last_move": Task(last_move),
     "loadsgf": Task(loadsgf, "FILE [MOVE_NUMBER]"),
-    "printsgf": Task(printsgf, "[FILE]"),
+    "printsgf": Task(printsgf, "[NAME.sgf]"),
 }

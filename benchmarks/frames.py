@@ -21,7 +21,7 @@ from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError
 from agents.dqn.learner import Learner
 from agents.dqn.loop import Training
 from agents.dqn.networks import q_network_spec
-from agents.dqn.replay import Samples, state_dtype
+from agents.dqn.replay import Samples, state_dtype, to_states
 from benchmarks import frames_peers
 from benchmarks.peers import PeerMissingError
 from benchmarks.timing import BenchError, Document, installed_version
@@ -82,15 +82,16 @@ def learner(preset: str, seconds: float, device: torch.device) -> Document:
     learner = Learner(q_network_spec(config, 6), config, device)
     rng = np.random.default_rng(0)
     size = config.batch_size
-    states = rng.integers(0, 256, (2, size, 84, 84, 4)).astype(state_dtype(device))
+    frames = rng.integers(0, 256, (2, size, 4, 84, 84), np.uint8)
+    dtype = state_dtype(device, learner.network.trunk_dtype)
     ones = np.ones(size, np.float32)
     samples = Samples(
         slots=np.arange(size),
-        states=states[0],
+        states=to_states(frames[0], dtype),
         actions=rng.integers(0, 6, size),
         returns=ones,
         discounts=ones,
-        next_states=None if config.learns_on_policy else states[1],
+        next_states=None if config.learns_on_policy else to_states(frames[1], dtype),
         weights=ones,
     )
 

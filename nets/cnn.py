@@ -73,3 +73,15 @@ class Trunk(nn.Module):
             raise ValueError(f"this trunk takes inputs of shape {expected}, not {given}")
         out: Tensor = self.layers(x)
         return out
+
+    def of_scaled(self, x: Tensor, scale: float) -> Tensor:
+        """Return what `forward` does of scale * x; a first convolution's filters, which are fewer, take the scale."""
+        first, *others = self.layers
+        out: Tensor
+        if type(first) is not nn.Conv2d or first._forward_hooks:
+            out = self(x * scale)
+            return out
+        out = first._conv_forward(x, first.weight * scale, first.bias)
+        for layer in others:
+            out = layer(out)
+        return out

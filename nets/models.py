@@ -54,10 +54,9 @@ class QNetwork(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map frames [B, C, H, W], bytes or floats, to the head's output, [B, A] or [B, A, N]."""
-        scaled = _as_float(frames) * self.spec.input_scale
         with computing_in(self.trunk_dtype, frames.device):
-            features = self.trunk(scaled)
-        out: Tensor = self.head(features.to(scaled.dtype))
+            features = self.trunk.of_scaled(_as_float(frames), self.spec.input_scale)
+        out: Tensor = self.head(features.to(_dtype_of(self.head)))
         return out
 
     def q_values(self, frames: Tensor) -> Tensor:
@@ -283,3 +282,8 @@ def _as_float(x: Tensor) -> Tensor:
 def _transposed(tensor: Tensor) -> Tensor:
     """Return a matrix transposed, [in, out] for torch's [out, in], and a vector as it is."""
     return tensor.T if tensor.dim() == 2 else tensor
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype:
+    """Return the type of a module's parameters."""
+    return next(module.parameters()).dtype

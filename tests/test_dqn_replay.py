@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agents.dqn.config import PRESETS, DqnConfig
-from agents.dqn.replay import FRAME, FrameMemory, Rollout, SumTree, memory_bytes, state_dtype, to_states
+from agents.dqn.replay import FRAME, FrameMemory, Rollout, SumTree, memory_bytes, state_dtype, to_device, to_states
 from agents.dqn.sampling import NewestRollout, Replay, make_source, memory_state, restore_memory
 
 ENVS = 3
@@ -113,14 +113,23 @@ def test_what_a_replay_draws_is_what_was_written(rollouts: int, prioritised: boo
     assert len(drawn) > 0.9 * len(can_be_drawn)
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_states_hold_whole_frames_the_newest_last(device: str) -> None:
+@pytest.mark.parametrize(
+    ("device", "computing", "expected"),
+    [
+        ("cpu", torch.float32, np.float32),
+        ("cpu", torch.bfloat16, np.uint16),
+        ("cuda", torch.bfloat16, np.uint8),
+    ],
+)
+def test_states_hold_whole_frames_the_newest_last(
+    device: str, computing: torch.dtype, expected: type[np.generic]
+) -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (2, 4, *FRAME), dtype=np.uint8)
-    dtype = state_dtype(torch.device(device))
+    dtype = state_dtype(torch.device(device), computing)
     states = to_states(frames, dtype)
-    assert states.dtype == (np.float32 if device == "cpu" else np.uint8)
-    assert np.array_equal(states, frames.transpose(0, 2, 3, 1))
+    assert states.dtype == expected
+    assert np.array_equal(to_device(states, torch.device("cpu")).float().numpy(), frames)
     memory = FrameMemory(8, 2)
     memory.frames[2:6] = frames.swapaxes(0, 1)
     memory.num_written = 8

@@ -202,6 +202,15 @@ def test_clark_and_storkeys_network_is_symmetric_from_end_to_end() -> None:
             torch.testing.assert_close(model(image(x)).policy.reshape(2, 9, 9), image(logits))
 
 
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_scale_in_the_first_filters_is_a_scale_of_the_inputs(padding: int) -> None:
+    trunk = QNetworkSpec((3, 9, 9), (Conv(4, 3, 2, padding), Relu(), Linear(5)), heads.QHeadSpec(3)).build().trunk
+    frames = torch.randint(0, 256, (2, 3, 9, 9)).float()
+    torch.testing.assert_close(trunk.of_scaled(frames, 1 / 255), trunk(frames / 255))
+    dense = QNetworkSpec((3, 9, 9), (Linear(5),), heads.QHeadSpec(3)).build().trunk
+    torch.testing.assert_close(dense.of_scaled(frames, 1 / 255), dense(frames / 255))
+
+
 def test_a_q_network_takes_bytes_and_scales_them() -> None:
     spec = preset("dqn-2013", num_actions=3)
     assert isinstance(spec, QNetworkSpec)

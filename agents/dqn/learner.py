@@ -44,7 +44,7 @@ class Learnt(NamedTuple):
 class Tensors(NamedTuple):
     """A part of the samples, as tensors; see Samples."""
 
-    states: Tensor  # float32 or bytes [B, 4, 84, 84], channels last
+    states: Tensor  # [B, 4, 84, 84], channels last; for its type see `state_dtype`
     actions: Tensor
     returns: Tensor
     discounts: Tensor

@@ -42,7 +42,7 @@ class Training:
         self.spec = q_network_spec(config, envs.num_actions)
         self.learner = Learner(self.spec, config, device)
         self.actor = Actor(config, envs, self.learner.network, device)
-        self.source: Source = make_source(config, state_dtype(device))
+        self.source: Source = make_source(config, state_dtype(device, self.learner.network.trunk_dtype))
         self._acting = ThreadPoolExecutor(1, "acting")
 
     def rounds(self) -> Iterator[Round]:

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from games.compiled import njit
@@ -20,7 +23,7 @@ FRAME = (84, 84)
 FRAME_BYTES = FRAME[0] * FRAME[1]
 
 Arrays = dict[str, NDArray[Any]]
-States = NDArray[np.float32] | NDArray[np.uint8]
+States = NDArray[np.float32] | NDArray[np.uint16] | NDArray[np.uint8]
 
 
 class Rollout(NamedTuple):
@@ -32,13 +35,13 @@ class Rollout(NamedTuple):
     rewards: NDArray[np.float32]  # [T, E]: as learnt, clipped where the config says so
     terminal: NDArray[np.bool_]  # [T, E]: nothing after the step counts
     truncated: NDArray[np.bool_]  # [T, E]: a time limit ended the episode; its last state is not kept
-    values: NDArray[np.float32]  # [T + 1, E]: the greatest Q-value of each state when it was acted in
+    values: NDArray[np.float32]  # [T + 1, E]: what each state was worth when it was acted in
 
 
 class Samples(NamedTuple):
     """Steps drawn for learning, B of them; states are [B, 84, 84, 4], 0 to 255, the newest frame last.
 
-    They are float32 or bytes, see `state_dtype`.
+    For their type see `state_dtype`.
     """
 
     slots: NDArray[np.int64]  # [B]: where they lie in the memory, for their priorities
@@ -131,17 +134,22 @@ def to_states(frames: NDArray[np.uint8], dtype: type[np.generic]) -> States:
     return states
 
 
-def state_dtype(device: torch.device) -> type[np.generic]:
-    """Return the type that states go to a device in: bytes to a GPU, over whose bus four times as many would go.
+def state_dtype(device: torch.device, computing: torch.dtype) -> type[np.generic]:
+    """Return the type that states go to a network in, on a device and computing in a type.
 
-    On a processor it costs nothing to make floats of them while they are gathered.
+    Bytes to a GPU, over whose bus more would go. On a processor it costs nothing to make floats of them while they are
+    gathered: those that it computes in, of which bfloat16 (as its bits, uint16) holds 0 to 255 without rounding.
     """
-    return np.float32 if device.type == "cpu" else np.uint8
+    if device.type != "cpu":
+        return np.uint8
+    return np.uint16 if computing == torch.bfloat16 else np.float32
 
 
 def to_device(states: States, device: torch.device) -> torch.Tensor:
     """Return states as a tensor [B, 4, 84, 84], channels last; to a GPU the copy goes on beside what follows."""
     tensor = torch.from_numpy(states)
+    if tensor.dtype == torch.uint16:
+        tensor = tensor.view(torch.bfloat16)
     if device.type != "cpu":
         tensor = tensor.pin_memory().to(device, non_blocking=True)
     return tensor.permute(0, 3, 1, 2)
@@ -152,35 +160,65 @@ def memory_bytes(capacity: int, num_envs: int) -> int:
     return capacity * num_envs * (FRAME_BYTES + 8)
 
 
+@intrinsic
+def _bfloat16_bits(typing_context: Any, byte: Any) -> Any:
+    """Return the bits of a byte as bfloat16, the upper half of float32's."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = builder.bitcast(builder.uitofp(arguments[0], ir.FloatType()), ir.IntType(32))
+        return builder.trunc(builder.lshr(word, ir.IntType(32)(16)), ir.IntType(16))
+
+    return types.uint16(types.uint8), codegen
+
+
+def as_number_of(states: Any, byte: Any) -> Any:
+    """Return a byte as a number of the states' type; in compiled kernels only."""
+    raise NotImplementedError
+
+
+@overload(as_number_of, inline="always")
+def _as_number_of(states, byte):
+    if states.dtype == types.uint16:
+        return lambda states, byte: _bfloat16_bits(byte)  # type: ignore[call-arg]
+    if states.dtype == types.uint8:
+        return lambda states, byte: byte
+    return lambda states, byte: np.float32(byte)
+
+
 @njit
 def _gather_stacks(frames, first, times, envs, states):
     """Fill states [B, 84, 84, 4] from frames uint8 [T, E, 84, 84]; frames of another episode are black."""
     capacity, _, height, width = frames.shape
+    black = np.zeros(height * width, np.uint8)
     for sample in range(len(times)):
-        env = envs[sample]
-        time = times[sample]
-        inside = True
-        for depth in range(3, -1, -1):
-            if inside:
-                frame = frames[time, env]
-                for y in range(height):
-                    for x in range(width):
-                        states[sample, y, x, depth] = frame[y, x]
-                inside = not first[time, env]
-                time = time - 1 if time > 0 else capacity - 1
-            else:
-                states[sample, :, :, depth] = 0
+        env, time = envs[sample], times[sample]
+        newest = frames[time, env].reshape(-1)
+        older = [black, black, black]
+        for back in range(3):
+            if first[time, env]:
+                break
+            time = time - 1 if time > 0 else capacity - 1
+            older[back] = frames[time, env].reshape(-1)
+        _interleave(older[2], older[1], older[0], newest, states[sample].reshape(-1))
 
 
 @njit
 def _to_states(frames, states):
     """Fill states [B, 84, 84, 4] from stacks uint8 [B, 4, 84, 84]."""
     for sample in range(len(frames)):
-        for depth in range(4):
-            frame = frames[sample, depth]
-            for y in range(frame.shape[0]):
-                for x in range(frame.shape[1]):
-                    states[sample, y, x, depth] = frame[y, x]
+        stack = frames[sample].reshape(4, -1)
+        _interleave(stack[0], stack[1], stack[2], stack[3], states[sample].reshape(-1))
+
+
+@njit
+def _interleave(oldest, older, old, newest, state):
+    """Fill a state, flat, from its four frames, flat."""
+    for cell in range(np.uint64(len(newest))):
+        at = cell * np.uint64(STACK)
+        state[at] = as_number_of(state, oldest[cell])
+        state[at + np.uint64(1)] = as_number_of(state, older[cell])
+        state[at + np.uint64(2)] = as_number_of(state, old[cell])
+        state[at + np.uint64(3)] = as_number_of(state, newest[cell])
 
 
 @njit

@@ -3,7 +3,8 @@ transposition table, killer and history move ordering, quiescence over captures.
 
 Depth counts whole turns: a multi-jump costs one. Scores are integers from the mover's side (agents/evaluators.py); a
 win found n actions below the root scores WIN - n, so that shorter wins are preferred.
-No selective pruning: the result equals plain minimax of the same leaves.
+No selective pruning: the result equals plain minimax of the same leaves, but for what the transposition table cannot
+know of checkers: whether positions below one that it holds have occurred in the game before.
 """
 
 from __future__ import annotations
@@ -88,6 +89,18 @@ def _known_result(entries, state):
     if tuple(state.fields) == checkers.STATE.names:
         return lambda entries, state: probe(entries, state)
     return lambda entries, state: np.int64(UNKNOWN)
+
+
+def counters_key(state: State, turns: int) -> int:
+    """Return what a transposition table must tell positions apart by beside their hash; 0 but for checkers."""
+    return int(checkers.counters_key(state, turns)) if state.dtype.names == checkers.STATE.names else 0
+
+
+@overload(counters_key)
+def _counters_key(state, turns):
+    if tuple(state.fields) == checkers.STATE.names:
+        return lambda state, turns: checkers.counters_key(state, turns)
+    return lambda state, turns: np.uint64(0)
 
 
 @njit
@@ -185,6 +198,38 @@ def is_forced(mask):
 
 
 @njit
+def look_up(table, key, level, depth, alpha, beta):
+    """Return a position's best action in the table, its score from here, and whether that settles a search."""
+    entry = table[np.int64(key & np.uint64(table.size - 1))]
+    if entry.key != key or entry.depth < 0:
+        return np.int64(NO_ACTION), np.int64(0), False
+    score = np.int64(entry.score)
+    if score > WIN_THRESHOLD:
+        score -= level
+    elif score < -WIN_THRESHOLD:
+        score += level
+    is_known = entry.depth == depth and (
+        entry.bound == EXACT or (entry.bound == LOWER and score >= beta) or (entry.bound == UPPER and score <= alpha)
+    )
+    return np.int64(entry.action), score, is_known
+
+
+@njit
+def enter(table, key, level, depth, score, bound, action):
+    """Write what a search found into the table, in the place of what is there."""
+    entry = table[np.int64(key & np.uint64(table.size - 1))]
+    if score > WIN_THRESHOLD:
+        score += level
+    elif score < -WIN_THRESHOLD:
+        score -= level
+    entry.key = key
+    entry.score = np.int32(score)
+    entry.action = np.int16(action)
+    entry.depth = np.int8(depth)
+    entry.bound = np.uint8(bound)
+
+
+@njit
 def search_node(search, evaluator, table, entries, level, depth, reserve, alpha, beta):
     """Return the score of states[level] searched `depth` turns deep within the window (alpha, beta), fail-soft.
 
@@ -219,25 +264,10 @@ def search_node(search, evaluator, table, entries, level, depth, reserve, alpha,
     table_action = np.int64(NO_ACTION)
     key = np.uint64(0)
     if depth > 0 and table.size > 0:
-        key = hash_key(state) ^ np.uint64(reserve)
-        entry = table[np.int64(key & np.uint64(table.size - 1))]
-        if entry.key == key and entry.depth >= 0:
-            table_action = np.int64(entry.action)
-            score = np.int64(entry.score)
-            if score > WIN_THRESHOLD:
-                score -= level
-            elif score < -WIN_THRESHOLD:
-                score += level
-            if (
-                entry.depth == depth
-                and level > 0
-                and (
-                    entry.bound == EXACT
-                    or (entry.bound == LOWER and score >= beta)
-                    or (entry.bound == UPPER and score <= alpha)
-                )
-            ):
-                return score
+        key = hash_key(state) ^ np.uint64(reserve) ^ np.uint64(counters_key(state, depth + reserve))
+        table_action, score, is_known = look_up(table, key, level, depth, alpha, beta)
+        if is_known and level > 0:
+            return score
 
     mover = to_play(state)
     count = list_actions(search, level, table_action)
@@ -270,17 +300,8 @@ def search_node(search, evaluator, table, entries, level, depth, reserve, alpha,
                     break
 
     if depth > 0 and table.size > 0:
-        entry = table[np.int64(key & np.uint64(table.size - 1))]
-        stored = best
-        if best > WIN_THRESHOLD:
-            stored += level
-        elif best < -WIN_THRESHOLD:
-            stored -= level
-        entry.key = key
-        entry.score = np.int32(stored)
-        entry.action = np.int16(best_action)
-        entry.depth = np.int8(depth)
-        entry.bound = np.uint8(LOWER if best >= beta else (EXACT if best > alpha else UPPER))
+        bound = LOWER if best >= beta else (EXACT if best > alpha else UPPER)
+        enter(table, key, level, depth, best, bound, best_action)
     return best
 
 

@@ -18,6 +18,7 @@ from games.rules import Game, contract_functions, record_dtype, register
 NUM_SQUARES = 32
 NUM_ACTIONS = 128
 NUM_PLANES = 7
+NUM_PIECES = 24  # of both sides at the start
 HISTORY = 80  # turns since the last capture or man's move that repetition looks back over
 NO_JUMPER = 32
 BLACK, WHITE = 0, 1
@@ -50,6 +51,8 @@ RULE_SETS = {
     "endless": {"man_moves_count": 1, "quiet_limit": 0, "ply_limit": 0, "repeat_limit": 0},
 }
 
+DRAW_LIMITS = ("quiet_limit", "ply_limit", "repeat_limit")  # rules of which every game that is sure to end needs one
+
 # --- geometry: directions 0 down-left, 1 down-right, 2 up-left, 3 up-right; Black's men use 0 and 1 ------------------
 
 
@@ -74,6 +77,7 @@ def _targets(distance: int) -> np.ndarray:
 STEP = _targets(1)  # int8[128]
 JUMP = _targets(2)  # int8[128]
 
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # spreads small numbers over all bits
 FULL = np.uint64(0xFFFFFFFF)
 EVEN_ROWS = np.uint64(0x0F0F0F0F)
 ODD_ROWS = np.uint64(0xF0F0F0F0)
@@ -317,26 +321,17 @@ def observe(state, planes):
 
 
 @njit
-def rotate(state):
-    """Turn the board by 180 degrees and swap the colours: the one symmetry of the game; action a becomes 127 - a."""
-    black, white, kings = np.uint64(state.black), np.uint64(state.white), np.uint64(state.kings)
-    state.black = np.uint32(reversed_bits(white))
-    state.white = np.uint32(reversed_bits(black))
-    state.kings = np.uint32(reversed_bits(kings))
-    state.to_play = np.uint8(1 - state.to_play)
-    if state.jumper != NO_JUMPER:
-        state.jumper = np.uint8(NUM_SQUARES - 1 - state.jumper)
-    start_history(state)
+def counters_key(state, turns):
+    """Return a hash of the draw counters that can end the game within so many turns and captures after them, else 0.
 
-
-@njit
-def reversed_bits(board):
-    """Return a 32-bit board with square s at 31 - s."""
-    result = np.uint64(0)
-    while board != 0:
-        result |= ONE << np.uint64(NUM_SQUARES - 1 - lowest_bit(board))
-        board &= board - ONE
-    return result
+    Of repetitions it tells those of the position itself; that others below it may have occurred before, it does not.
+    """
+    key = np.uint64(state.repeats) if state.repeat_limit != 0 else np.uint64(0)
+    if state.quiet_limit != 0 and state.quiet_plies + turns >= state.quiet_limit:
+        key |= np.uint64(state.quiet_plies + 1) << np.uint64(8)
+    if state.ply_limit != 0 and state.ply + turns + NUM_PIECES >= state.ply_limit:
+        key |= np.uint64(state.ply + 1) << np.uint64(24)
+    return key * GOLDEN
 
 
 @njit

@@ -35,6 +35,19 @@ START = """
 """
 
 
+def rotate(state: State) -> None:
+    """Turn a board of checkers by 180 degrees and swap the colours: its one symmetry; action a becomes 127 - a."""
+
+    def turned(board: int) -> int:
+        return int(f"{int(board):032b}"[::-1], 2)
+
+    state.black, state.white, state.kings = turned(state.white), turned(state.black), turned(state.kings)
+    state.to_play = 1 - state.to_play
+    if state.jumper != NO_JUMPER:
+        state.jumper = 31 - state.jumper
+    start_history(state)
+
+
 def blank_planes(channels: int, rows: int, columns: int) -> Planes:
     return [[[0.0] * columns for _ in range(rows)] for _ in range(channels)]
 

@@ -19,7 +19,7 @@ from agents import alphabeta, evaluators
 from agents.alphabeta import ENTRY, WIN, Searcher, SearchLimits, expected_return
 from agents.analysis import Analysis
 from agents.evaluators import SCORE_UNIT, Evaluator, anaconda, evaluate, lines, material
-from games.checkers import BLACK, CHECKERS, NUM_SQUARES, WHITE, rotate, start_history
+from games.checkers import BLACK, CHECKERS, NUM_SQUARES, WHITE, start_history
 from games.compiled import count_bits, njit
 from games.connect_four import CONNECT_FOUR
 from games.endgame import NO_TABLES, Tables, load_or_build
@@ -27,6 +27,7 @@ from games.notation import Turn, legal_turns, play_turn
 from games.pdn import parse_fen
 from games.rules import Game, State, apply, game_of, is_over, is_quiet, record_dtype, returns, to_play
 from nets.anaconda_layout import NUM_WEIGHTS
+from tests.reference import rotate
 from tests.tic_tac_toe import TIC_TAC_TOE
 
 needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="millions of nodes: numba is switched off")
@@ -238,6 +239,27 @@ def test_a_table_kept_from_move_to_move_changes_no_score(case: Case) -> None:
             wins += abs(score) > WIN // 2
             play_turn(state, legal_turns(state)[-1])
     assert wins > 0 or "games over" not in case.expected
+
+
+@needs_jit
+@pytest.mark.parametrize(("rules", "counter", "limit"), [("wcdf", "quiet_plies", 80), ("anaconda", "ply", 200)])
+def test_a_table_tells_positions_apart_that_a_draw_is_near_in(rules: str, counter: str, limit: int) -> None:
+    kept = BareSearch(CHECKERS, material(), extension=2, table_size=1 << 16)
+    bare = BareSearch(CHECKERS, material(), extension=2)
+    rng = np.random.default_rng(11)
+    fields = CHECKERS.rule_sets[rules]
+    saved_by_the_rule = 0
+    for _ in range(20):
+        state = random_checkers(rng)
+        for name, value in fields.items():
+            state[name] = value
+        scores = []
+        for left in (60, 5, 3, 2, 1):
+            state[counter] = limit - left
+            scores.append(bare.score(state, 3))
+            assert kept.score(state, 3) == scores[-1], (state, left)
+        saved_by_the_rule += len(set(scores)) > 1
+    assert saved_by_the_rule > 3
 
 
 @needs_jit

@@ -7,9 +7,9 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from games.checkers import CHECKERS, NO_JUMPER, piece_counts, rotate
+from games.checkers import CHECKERS, NO_JUMPER, piece_counts
 from games.rules import State, apply, hash_key, is_over, observe, returns, to_play
-from tests.reference import Checkers, checkers_record, open_spiel_name
+from tests.reference import Checkers, checkers_record, open_spiel_name, rotate
 
 
 def position(mover: str, diagram: str, rules: str = "wcdf") -> State:

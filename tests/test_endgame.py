@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from games import endgame
-from games.checkers import BLACK, CHECKERS, NUM_SQUARES, WHITE, rotate
+from games.checkers import BLACK, CHECKERS, NUM_SQUARES, WHITE
 from games.compiled import njit
 from games.endgame import NO_TABLES, UNKNOWN, EndgameError, Tables, load, load_or_build, outcome, probe, turns_left
 from games.endgame import __main__ as command
@@ -23,6 +23,7 @@ from games.endgame.index import LONGEST, NO_POSITION, PAIRS, all_subsets, index_
 from games.endgame.solver import memory_needed, solve, solve_pair
 from games.notation import legal_turns, play_turn
 from games.rules import States, is_quiet
+from tests.reference import rotate
 
 COUNTS = {  # pieces: won, lost, drawn with Black to move
     2: (716, 402, 2_370),

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from agents.game_log import GameLog
     from agents.match import Contestant, GameRecord, ScheduledGame
-    from agents.standings import Match, Score, Standing, Standings
+    from agents.standings import Decision, Match, Score, Standing, Standings
     from games.rules import Game
 
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
+MOST_ELO = 2000
 SHORT = 24  # characters of a name beside the progress bar
 HELP = """Let players meet, each against each, and rate them.
 
@@ -40,6 +41,8 @@ examples:
       a round robin of three; every game is saved in runs/first as it ends, and Ctrl-C stops it
   tournament.py checkers models/checkers-anaconda material:depth=8 random --games 200 --out runs/first --resume
       goes on where it stopped, now up to 200 games for each two players
+  tournament.py checkers alphabeta:model=runs/new alphabeta:model=runs/old --games 2000 --sprt 0 20
+      stops as soon as the games tell whether the new one is 20 Elo points stronger rather than as strong
   tournament.py connect_four lines:depth=8 lines:depth=6 --openings random:4 --json
       the same for another game, as one JSON document
   tournament.py go --size 9 rollouts:visits=1000 "gtp:gnugo --mode gtp --chinese-rules --positional-superko" --games 50
@@ -74,6 +77,9 @@ class Options:
     """go: lines of the board, or rows and columns, as in 9x13 (default: 19)"""
     komi: Annotated[float | None, arg(metavar="K", help_behavior_hint="")] = None
     """go: points that White gets for moving second (default: 7.5)"""
+    sprt: Annotated[tuple[float, float] | None, arg(metavar="ELO ELO", help_behavior_hint="")] = None
+    """two players: stop as soon as the games tell by which of these Elo differences the first is the stronger (Wald's
+    sequential test; either kind of error 5 %), after --games at the latest"""
     referee: Annotated[str | None, arg(metavar="gtp:COMMAND", help_behavior_hint="")] = None
     """go: the engine that says which stones are dead (default: the players, and random games from the end)"""
     seed: Annotated[int, arg(metavar="N")] = 0
@@ -139,6 +145,8 @@ def run(options: Options) -> int:
         print(json.dumps(document(tournament, standings, time.monotonic() - started)))
     elif tournament.records:
         Console().print(show(standings))
+    if options.sprt is not None and is_complete:
+        console.print(verdict(tournament))
     if options.out is not None:
         console.print(f"{len(tournament.records)} of {len(tournament.games)} games are saved in {options.out}")
     if not is_complete:
@@ -153,6 +161,11 @@ def check_options(options: Options) -> None:
     for name, value, least in (("games", options.games, 1), ("seed", options.seed, 0), ("workers", options.workers, 0)):
         if value < least:
             raise TournamentError(f"--{name} {value} is less than {least}")
+    if options.sprt is not None:
+        if len(options.players) != 2:
+            raise TournamentError(f"--sprt is a test of two players, and {len(options.players)} are named")
+        if not -MOST_ELO <= options.sprt[0] < options.sprt[1] <= MOST_ELO:
+            raise TournamentError(f"--sprt: two differences in rising order, {-MOST_ELO} to {MOST_ELO}")
     if options.resume and options.out is None:
         raise TournamentError("--resume goes on with the tournament in --out DIR: which?")
 
@@ -170,6 +183,17 @@ class Tournament:
     records: list[GameRecord]  # those that are finished
     log: GameLog | None  # None: nothing is saved
     referee: str | None = None
+    sprt: tuple[float, float] | None = None  # the Elo differences of which the games are to tell one
+
+    @property
+    def decision(self) -> Decision | None:
+        """What the games so far have told of the two."""
+        from agents.standings import decided
+
+        if self.sprt is None:
+            return None
+        first, second = self.players
+        return decided((first.name, second.name), self.records, self.sprt)
 
     def close(self) -> None:
         """Close the files."""
@@ -196,7 +220,7 @@ def prepare(options: Options, console: Console) -> Tournament:
     make_umpire(game, rules, options.referee).close()
     choice = options.openings or OPENINGS.get(game.family, "random:4")
     num_openings = (options.games + 1) // 2
-    openings = parse_openings(choice, game, num_openings, options.seed)
+    openings = parse_openings(choice, game, num_openings, options.seed, rules)
     if len(openings) < num_openings:
         console.print(
             f"{len(openings)} openings, each with both colours, make {2 * len(openings)} games: in {options.games} "
@@ -212,7 +236,7 @@ def prepare(options: Options, console: Console) -> Tournament:
         log = GameLog(options.out, game, config, options.resume, notice=console.print)
     games = schedule(len(players), options.games, openings, options.seed)
     records = log.records if log is not None else []
-    return Tournament(game, rules, choice, options.seed, players, games, records, log, options.referee)
+    return Tournament(game, rules, choice, options.seed, players, games, records, log, options.referee, options.sprt)
 
 
 def chosen_game(options: Options) -> Game:
@@ -233,7 +257,7 @@ def chosen_game(options: Options) -> Game:
 
 
 def play(tournament: Tournament, workers: int, console: Console) -> bool:
-    """Play the games that are missing, showing how far they are; return whether all are played (False: Ctrl-C)."""
+    """Play the games that are missing, showing how far they are, to the last or to a decision; False after Ctrl-C."""
     from agents.match import play_games
 
     done = {(record.round, record.pairing) for record in tournament.records}
@@ -244,7 +268,7 @@ def play(tournament: Tournament, workers: int, console: Console) -> bool:
     games = play_games(tournament.game, tournament.players, missing, tournament.rules, workers, tournament.referee)
     try:
         with contextlib.closing(games), progress(tournament, console) as advance:
-            for record in games:
+            for record in games if tournament.decision is None else ():
                 if tournament.log is None:
                     tournament.records.append(record)
                 else:
@@ -254,6 +278,8 @@ def play(tournament: Tournament, workers: int, console: Console) -> bool:
                     told.add(loser)
                     console.print(f"{loser} forfeits a game ({record.reason}): {record.fault}")
                 advance()
+                if tournament.decision is not None:
+                    break
     except KeyboardInterrupt:
         return False
     if tournament.log is not None:
@@ -323,15 +349,40 @@ def document(tournament: Tournament, standings: Standings, seconds: float) -> di
             }
             for match in standings.matches
         ],
+        "sprt": decision_fields(tournament),
         "endings": standings.endings,
         "first_mover": score_fields(standings.first_mover),
         "seconds": round(seconds, 3),
     }
 
 
+def verdict(tournament: Tournament) -> str:
+    """Say how the sequential test ended."""
+    assert tournament.sprt is not None
+    names, decision = [player.name for player in tournament.players], tournament.decision
+    if decision is None:
+        low, high = tournament.sprt
+        return f"the test did not end: {names[0]} may be {low:g} or {high:g} Elo points stronger than {names[1]}"
+    chosen, other = decision.elos[decision.accepted], decision.elos[1 - decision.accepted]
+    return (
+        f"the test ended after {decision.pairs} pairs of games: {names[0]} is {chosen:+g} rather than {other:+g} Elo "
+        f"points stronger than {names[1]} (log likelihood ratio {decision.llr:+.2f})"
+    )
+
+
 def score_fields(score: Score) -> dict[str, float]:
     """Return a score for the document."""
     return {"points": score.points, "games": score.games, "won": score.won, "drawn": score.drawn, "lost": score.lost}
+
+
+def decision_fields(tournament: Tournament) -> dict[str, object] | None:
+    """Return the sequential test for the document, or None where none was asked for."""
+    if tournament.sprt is None:
+        return None
+    decision = tournament.decision
+    accepted = None if decision is None else decision.elos[decision.accepted]
+    told = {} if decision is None else {"pairs": decision.pairs, "llr": round(decision.llr, 3)}
+    return {"elos": tournament.sprt, "accepted": accepted, **told}
 
 
 def rating_fields(rated: Standing | Match) -> dict[str, float | None]:

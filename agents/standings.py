@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.match import FORFEITS, GameRecord
-from agents.ratings import los, match_elo, paired_match_elo, ratings
+from agents.ratings import los, match_elo, paired_match_elo, ratings, sprt
 
 MATCHES_SHOWN = 6  # more of them are left to the JSON; the cross table has their scores
 
@@ -60,6 +60,15 @@ class Match:
     low: float  # 95 % interval; infinite on one side where a player has every point
     high: float
     superiority: float  # likelihood that the first is the stronger
+
+
+class Decision(NamedTuple):
+    """How a sequential test of two players ended."""
+
+    elos: tuple[float, float]  # the strengths of the first, relative to the second, that were told apart
+    accepted: int  # which of them
+    pairs: int  # of games that it took
+    llr: float  # log likelihood ratio of the second to the first
 
 
 @dataclass(frozen=True)
@@ -120,18 +129,45 @@ def score_of(results: Sequence[float]) -> Score:
 
 def rate_match(players: tuple[str, str], records: Sequence[GameRecord]) -> Match:
     """Rate two players by their games against each other: by pairs on one opening where every pair is complete."""
-    by_opening: defaultdict[int, list[float]] = defaultdict(list)  # round // 2 -> results of the first player
-    for record in records:
-        if set(record.players) == set(players):
-            by_opening[record.round // 2].append(record.result if record.players == players else -record.result)
+    by_opening = results_by_opening(players, records)
     results = [result for pair in by_opening.values() for result in pair]
     score = score_of(results)
     if all(len(pair) == 2 for pair in by_opening.values()):
-        points = Counter(int(sum(pair)) + 2 for pair in by_opening.values())  # half points: -2 ... 2 become 0 ... 4
-        elo, low, high = paired_match_elo([points[k] for k in range(5)])
+        elo, low, high = paired_match_elo(half_points(list(by_opening.values())))
     else:
         elo, low, high = match_elo(score.won, score.drawn, score.lost)
     return Match(players, score, elo, low, high, superiority=los(score.won, score.lost))
+
+
+def results_by_opening(players: tuple[str, str], records: Sequence[GameRecord]) -> dict[int, list[float]]:
+    """Return the first player's results against the second, those of one opening together: by round // 2."""
+    by_opening: defaultdict[int, list[float]] = defaultdict(list)
+    for record in records:
+        if set(record.players) == set(players):
+            by_opening[record.round // 2].append(record.result if record.players == players else -record.result)
+    return by_opening
+
+
+def half_points(pairs: Sequence[Sequence[float]]) -> list[int]:
+    """Count the pairs of results, 1, 0 or -1 each, by the half points that they make: 0 ... 4."""
+    counts = Counter(int(sum(pair)) + 2 for pair in pairs)
+    return [counts[k] for k in range(5)]
+
+
+def decided(players: tuple[str, str], records: Sequence[GameRecord], elos: tuple[float, float]) -> Decision | None:
+    """Return what a sequential test of two strengths says of the first player after the fewest pairs, None if nothing.
+
+    Pairs of games count in the order of the schedule, up to the first that is not complete, so that games which happen
+    to end early do not weigh more.
+    """
+    by_opening = results_by_opening(players, records)
+    pairs: list[list[float]] = []
+    while len(by_opening.get(len(pairs), ())) == 2:
+        pairs.append(by_opening[len(pairs)])
+        test = sprt(half_points(pairs), *elos)
+        if test.accepted is not None:
+            return Decision(elos, test.accepted, len(pairs), test.llr)
+    return None
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 import shlex
 import signal
@@ -24,7 +25,7 @@ import tournament
 from agents.game_log import GameLog
 from agents.match import GameRecord
 from agents.ratings import match_elo, paired_match_elo
-from agents.standings import Score, rank, show
+from agents.standings import Score, decided, rank, show
 from games.checkers import CHECKERS
 from games.pdn import RESULTS, read_games
 
@@ -77,6 +78,20 @@ def test_another_game_without_a_folder(capsys: pytest.CaptureFixture[str]) -> No
     assert "four in line" in captured.out
 
 
+def test_a_sequential_test_ends_the_match_once_it_is_decided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("checkers", "material:depth=2", "random", "--games", 400, "--sprt", 0, 200, "--out", tmp_path / "out")
+    assert play(*command, "--json") == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert result["sprt"]["accepted"] == 200 and result["sprt"]["llr"] >= math.log(0.95 / 0.05)
+    assert result["games"] == 2 * result["sprt"]["pairs"] < 100
+    assert "is +200 rather than +0 Elo points stronger than random" in captured.err
+    assert play(*command, "--json", "--resume") == 0, "and it stays decided"
+    assert json.loads(capsys.readouterr().out)["games"] == result["games"]
+
+
 def test_too_few_openings_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert play("connect_four", "random", "random", "--games", 4, "--openings", "none") == 0
     assert "1 openings, each with both colours, make 2 games" in capsys.readouterr().err
@@ -108,6 +123,18 @@ def test_standings_count_pairs_and_forfeits() -> None:
     assert standings.first_mover == Score(5, 0, 1)
     odd = rank(["a", "b"], records[:5]).matches[0]
     assert (odd.elo, odd.low, odd.high) == match_elo(odd.score.won, odd.score.drawn, odd.score.lost)
+
+
+def test_a_sequential_test_counts_pairs_in_the_order_of_the_schedule() -> None:
+    a_wins = [
+        record(round, ("a", "b") if round % 2 == 0 else ("b", "a"), 1.0 if round % 2 == 0 else -1.0)
+        for round in range(40)
+    ]
+    found = decided(("a", "b"), a_wins, (0.0, 100.0))
+    assert found is not None and found.accepted == 1 and found.pairs < 20
+    opposite = decided(("b", "a"), a_wins, (0.0, 100.0))
+    assert opposite is not None and opposite.accepted == 0 and opposite.llr < 0
+    assert decided(("a", "b"), a_wins[:3] + a_wins[4:], (0.0, 100.0)) is None, "round 3 is still being played"
 
 
 def test_names_are_no_markup() -> None:
@@ -255,6 +282,9 @@ def test_a_full_disk_loses_nothing(
         (("checkers", "random", "human"), "only play.py"),
         (("checkers", "random", "random", "--games", "0"), "--games 0 is less than 1"),
         (("checkers", "random", "random", "--seed", "-1"), "--seed -1 is less than 0"),
+        (("checkers", "random", "random", "random", "--sprt", "0", "20"), "--sprt is a test of two players, and 3 are"),
+        (("checkers", "random", "random", "--sprt", "20", "0"), "--sprt: two differences in rising order"),
+        (("checkers", "random", "random", "--sprt", "0", "nan"), "--sprt: two differences in rising order"),
         (("checkers", "random", "random", "--rules", "mine"), "no rule set 'mine'; there are: wcdf"),
         (("connect_four", "random", "random", "--openings", "three-move"), "no openings 'three-move'"),
     ],

@@ -22,7 +22,7 @@ from rich.console import Console
 
 import play
 from agents.atari import pixels
-from agents.atari.keyboard import HOLD_SECONDS, Keyboard
+from agents.atari.keyboard import ESCAPE_SECONDS, HOLD_SECONDS, Keyboard
 from agents.atari.play import LeaveError, Session, Setting, action_of, choose_player, obey
 from agents.atari.view import Moment, TerminalView, bars, draw, picture_size, shrink
 from games.atari import FULL_ACTION_SET, PROTOCOLS, VERSION, action_names
@@ -168,7 +168,18 @@ def test_a_key_is_held_for_a_moment_after_each_press() -> None:
     assert keyboard.held(10.0 + HOLD_SECONDS - 0.01) == {"up", "space", "w"}
     assert keyboard.take("\x1b[A", now=10.1) == ["up"]
     assert keyboard.held(10.0 + HOLD_SECONDS + 0.01) == {"up"}
-    assert keyboard.take("\x1bOD\x1b", now=11.0) == ["left", "escape"]
+    assert keyboard.take("\x1bOD", now=11.0) == ["left"]
+
+
+def test_a_sequence_may_come_in_parts_and_an_escape_alone_is_the_key() -> None:
+    keyboard = Keyboard()
+    assert keyboard.take("w\x1b", now=0.0) == ["w"]
+    assert keyboard.take("[", now=0.01) == []
+    assert keyboard.take("Ca", now=0.2) == ["right", "a"], "the rest came, however late"
+    assert keyboard.take("\x1b", now=1.0) == []
+    assert keyboard.take("", now=1.02) == []
+    assert keyboard.take("", now=1.0 + ESCAPE_SECONDS) == ["escape"]
+    assert keyboard.take("", now=2.0) == []
 
 
 def test_a_terminal_that_tells_of_releases_is_believed() -> None:
@@ -397,4 +408,6 @@ def test_a_person_plays_at_a_terminal() -> None:
     os.close(ours)
     assert process.wait(10) == 0
     assert b"stopped: you in breakout (nature): 0 points" in shown
-    assert shown.index(b"\x1b[>11u") < shown.index(b"\x1b[<u"), "the terminal is left as it was"
+    codes = (b"\x1b[?1049h", b"\x1b[>11u", b"\x1b[<u", b"\x1b[?1049l")
+    places = [shown.index(code) for code in codes]
+    assert places == sorted(places), "the keyboard's mode is that of the alternate screen, and all is left as it was"

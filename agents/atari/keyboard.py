@@ -21,9 +21,11 @@ except ImportError:  # Windows
     termios = None  # type: ignore[assignment]
 
 HOLD_SECONDS = 0.2  # after a press without a release
+ESCAPE_SECONDS = 0.05  # after which an escape alone is the key, not the beginning of a sequence
 # Every key as an escape code, with releases, until told otherwise; terminals that do not know it ignore it.
 _ASK_FOR_RELEASES, _AS_BEFORE = "\x1b[>11u", "\x1b[<u"
 _SEQUENCE = re.compile(r"\x1b\[(\d*)(?:[:\d]*)(?:;(\d*)(?::(\d))?)?([A-Za-z~])|\x1bO([A-D])|\x1b|([^\x1b])", re.DOTALL)
+_CUT_OFF = re.compile(r"\x1b(\[[\d:;]*|O)?\Z")
 _ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 _NAMES = {" ": "space", "\x1b": "escape", "\x03": "ctrl-c", "\r": "enter", "\n": "enter"}
 _REPEAT, _RELEASE = "2", "3"
@@ -37,19 +39,21 @@ class Keyboard:
     def __init__(self) -> None:
         self._held: dict[str, float] = {}  # until when, by the monotonic clock
         self._settings: list[Any] | None = None
+        self._cut_off = ""  # the beginning of an escape sequence whose rest has not come
+        self._cut_off_at = 0.0
 
     def __enter__(self) -> Keyboard:
         if termios is not None and sys.stdin.isatty():
             self._settings = termios.tcgetattr(sys.stdin)
             tty.setcbreak(sys.stdin)
-            print(_ASK_FOR_RELEASES, end="", flush=True)
+            _send(_ASK_FOR_RELEASES)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._settings is not None:
-            print(_AS_BEFORE, end="", flush=True)
+            _send(_AS_BEFORE)
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._settings)
             self._settings = None
 
@@ -66,7 +70,20 @@ class Keyboard:
         return self.take(text, time.monotonic())
 
     def take(self, text: str, now: float) -> list[str]:
-        """Take in what the terminal sent; return the keys that it says were pressed."""
+        """Take in what the terminal sent; return the keys that it says were pressed.
+
+        A sequence that is cut off is kept until its rest comes; where none does, its escape was the key of that name.
+        """
+        text, tail = self._cut_off + text, _CUT_OFF.search(self._cut_off + text)
+        if tail is None:
+            self._cut_off = ""
+        else:
+            if tail[0] != self._cut_off:
+                self._cut_off, self._cut_off_at = tail[0], now
+            if now - self._cut_off_at < ESCAPE_SECONDS:
+                text = text[: tail.start()]
+            else:
+                self._cut_off = ""
         pressed = []
         for match in _SEQUENCE.finditer(text):
             number, modifiers, event, final, old_arrow, letter = match.groups()
@@ -87,6 +104,12 @@ class Keyboard:
         """Return the keys that are down."""
         now = time.monotonic() if now is None else now
         return {key for key, until in self._held.items() if until > now}
+
+
+def _send(code: str) -> None:
+    """Write a code to the terminal itself, whatever standing in for standard output would make of it."""
+    assert sys.__stdout__ is not None
+    print(code, end="", file=sys.__stdout__, flush=True)
 
 
 def _letter(number: int) -> str:

@@ -277,7 +277,9 @@ def watch(session: Session, setting: Setting, console: Console) -> None:
     from agents.atari.view import TerminalView
 
     note = KEYS if setting.human else "P pauses, Q leaves"
-    with leaving_at_sigterm(), Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
+    live = Live(console=console, screen=True, auto_refresh=False)
+    # The keyboard after the alternate screen, whose terminals keep a keyboard mode of its own.
+    with leaving_at_sigterm(), live, Keyboard() as keyboard:
         if setting.human:
             known = action_names(session.player.game, find_protocol("nature"))
             session.choose = lambda values: action_of(keyboard.held(), known)

@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -190,7 +191,7 @@ def player_names(specs: Sequence[str]) -> list[str]:
 
 
 def play(plan: Plan, workers: int, console: Console) -> Results:
-    """Play every part, showing how far it is; return what is finished when Ctrl-C comes."""
+    """Play every part, showing how far it is; return what is finished when Ctrl-C comes or a process dies."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -213,13 +214,16 @@ def play(plan: Plan, workers: int, console: Console) -> Results:
                TimeRemainingColumn(), TextColumn("{task.description}", markup=False))  # fmt: skip
     finished = play_tasks(tasks, min(workers or available_processors(), len(tasks)))
     stopping = contextlib.suppress(KeyboardInterrupt)
-    with stopping, contextlib.closing(finished), Progress(*columns, console=console, transient=True) as bar:
-        progress = bar.add_task("", total=sum(len(task.numbers) for task in tasks))
-        for index, games in finished:
-            player, game, _ = keys[index]
-            results.setdefault(keys[index], []).extend(games)
-            mean = math.fsum(result.score for result in games) / len(games)
-            bar.update(progress, advance=len(games), description=f"{plan.players[player]}, {game}: {mean:,.1f}")
+    try:
+        with stopping, contextlib.closing(finished), Progress(*columns, console=console, transient=True) as bar:
+            progress = bar.add_task("", total=sum(len(task.numbers) for task in tasks))
+            for index, games in finished:
+                player, game, _ = keys[index]
+                results.setdefault(keys[index], []).extend(games)
+                mean = math.fsum(result.score for result in games) / len(games)
+                bar.update(progress, advance=len(games), description=f"{plan.players[player]}, {game}: {mean:,.1f}")
+    except BrokenProcessPool:
+        console.print("tournament.py: a process that played died, perhaps for want of memory (--workers 1 needs less)")
     return {key: sorted(results[key]) for key in dict.fromkeys(keys) if key in results}
 
 

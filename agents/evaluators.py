@@ -37,7 +37,7 @@ LINES = record_dtype([("line_value", np.float32)])  # value of one line of four 
 
 # Widths are padded with zero weights to whole vectors of sixteen floats.
 HIDDEN_1, HIDDEN_2, HIDDEN_3 = 96, 48, 16
-MAX_PIECES = 24
+MAX_PIECES = layout.NUM_SQUARES  # a position that somebody set up may have more than the 24 of a game
 ANACONDA = record_dtype(
     [
         ("first", np.float32, (layout.NUM_SQUARES, HIDDEN_1)),  # weights of one own man on each square

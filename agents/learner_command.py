@@ -113,14 +113,14 @@ def check_numbers(config: Config, least_zero: Collection[str]) -> None:
 
 
 def run_directory(options: LearnerOptions, name: str) -> Path:
-    """Return the directory asked for, or runs/NAME: a free one, numbered, or with --resume the newest."""
+    """Return the directory asked for, or runs/NAME, numbered: after those in use, or with --resume the last of them."""
     if options.out is not None:
         return options.out
     candidates = [RUNS / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000)))]
     used = [directory for directory in candidates if directory.exists()]
-    if options.resume:
-        return used[-1] if used else candidates[0]
-    return next(directory for directory in candidates if not directory.exists())
+    if not used:
+        return candidates[0]
+    return used[-1] if options.resume else candidates[candidates.index(used[-1]) + 1]
 
 
 def resume_command(learner: str, options: LearnerOptions, preset: Config, directory: Path, **changes: Any) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from agents.checkpoints import saved_steps
 from agents.evaluators import Evaluator, load_evaluator, material
 from agents.evolution.arena import Arena
 from agents.evolution.evolve import control_starts
-from agents.ratings import match_elo
+from agents.ratings import paired_match_elo
 from benchmarks.timing import BenchError, Document
 from games.checkers import CHECKERS
 from games.rules import States
@@ -59,7 +60,7 @@ def kept_networks(run: Path) -> dict[int, Evaluator]:
     found = {int(re.sub(r"\D", "", path.stem)): path for path in run.glob("generation-*.safetensors")}
     if not found:
         raise BenchError(f"{run}: no generation-N.safetensors; name the directory of a run of train.py evolve")
-    last = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()[-1:]]
+    last = saved_steps(run / "checkpoints")[:1]  # that model.safetensors is of, where a kill left later metrics
     kept = {generation: load_evaluator(found[generation]) for generation in sorted(found)}
     return kept | {step: load_evaluator(run / "model.safetensors") for step in last}
 
@@ -75,8 +76,8 @@ def score(
     arena: Arena, network: Evaluator, opponent: Evaluator, starts: States, depths: tuple[int, int]
 ) -> dict[str, Any]:
     """Return won, drawn, lost and the Elo difference with its 95 % interval, None where it has no bound."""
-    won, drawn, lost = arena.match(network, opponent, starts, depths)
-    elo = [round(value, 1) if np.isfinite(value) else None for value in match_elo(won, drawn, lost)]
+    won, drawn, lost, pairs = arena.match(network, opponent, starts, depths)
+    elo = [round(value, 1) if np.isfinite(value) else None for value in paired_match_elo(pairs)]
     return {"won": won, "drawn": drawn, "lost": lost, "elo": elo[0], "low": elo[1], "high": elo[2]}
 
 

@@ -24,13 +24,14 @@ from agents.evaluators import (
     tanh_in_place,
 )
 from agents.evolution.weighted_rows import sum_rows
-from games.checkers import CHECKERS, NUM_SQUARES, rotate, start_history
+from games.checkers import CHECKERS, NUM_SQUARES, start_history
 from games.compiled import NDArray, njit
 from games.connect_four import CONNECT_FOUR
 from games.rules import State, States, apply, is_over, to_play
 from nets.anaconda_layout import ARCHITECTURE, NUM_WEIGHTS
 from nets.model_file import ModelFileError, model_header, read_header, write_model_file
 from nets.models import BoardEvaluator, load_model
+from tests.reference import rotate
 
 
 def random_boards(count: int, seed: int, *, balanced: bool = False) -> States:
@@ -104,8 +105,9 @@ def test_input_codes_are_what_torchs_network_reads() -> None:
 
 
 def test_a_full_board_and_an_empty_one_fit() -> None:
-    states = random_boards(2, seed=2)
-    states["black"], states["white"], states["kings"] = [0xFFF, 0], [0xFFF00000, 0], [0xF0F, 0]
+    states = random_boards(3, seed=2)
+    states["black"], states["white"] = [0xFFF, 0, 0xFFFF], [0xFFF00000, 0, 0xFFFF0000]
+    states["kings"] = [0xF0F, 0, 0xFF0FF0FF]
     weights, king_values = random_networks(1, 0.2)
     network = anaconda(weights, king_values)[0]
     model = BoardEvaluator.from_flat(weights[0], float(king_values[0]))

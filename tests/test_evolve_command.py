@@ -283,6 +283,7 @@ def test_a_run_has_one_writer_and_one_config(tmp_path: Path, capsys: pytest.Capt
     [
         (["--depth", "0"], "--depth 0: 1 to 64"),
         (["--rules", "chess"], "--rules chess: there are wcdf, anaconda"),
+        (["--rules", "endless"], "--rules endless: there are wcdf, anaconda, open_spiel"),
         (["--generations", "0"], "--generations 0: at least 1"),
         (["--steps", "0"], "--steps 0: at least 1"),
         (["--control-openings", "-1"], "--control-openings -1: at least 1"),

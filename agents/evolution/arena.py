@@ -7,6 +7,7 @@ a game depends on its two evaluators, its starting position and its seed alone, 
 from __future__ import annotations
 
 import queue
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -103,6 +104,15 @@ class GameTrace(NamedTuple):
     scores: NDArray  # int64 [M], of the search, for the mover
 
 
+class MatchResult(NamedTuple):
+    """Games from the side of an evaluator."""
+
+    won: int
+    drawn: int
+    lost: int
+    pairs: tuple[int, ...]  # starts from which it scored 0, 1/2, 1, 3/2 and 2 points in its two games
+
+
 class Arena:
     """Plays games between evaluators on several threads."""
 
@@ -171,16 +181,18 @@ class Arena:
 
     def match(
         self, evaluator: Any, opponent: Any, starts: States, depths: tuple[int, int], seed: int = 0
-    ) -> tuple[int, int, int]:
-        """Return an evaluator's wins, draws and losses against an opponent over starts [S], each played by both sides.
+    ) -> MatchResult:
+        """Let an evaluator play an opponent over starts [S], each from both sides.
 
         depths: turns of the evaluator and of the opponent.
         """
         ours, theirs = np.array([evaluator], evaluator.dtype), np.array([opponent], opponent.dtype)
         pairings = np.array([(0, 0, start) for start in range(len(starts))])
-        outcomes = [*self.play(ours, theirs, pairings, starts, depths, seed)]
-        outcomes += [-outcome for outcome in self.play(theirs, ours, pairings, starts, depths[::-1], seed + 1)]
-        return outcomes.count(1.0), outcomes.count(0.0), outcomes.count(-1.0)
+        as_first = [*self.play(ours, theirs, pairings, starts, depths, seed)]
+        as_second = [-outcome for outcome in self.play(theirs, ours, pairings, starts, depths[::-1], seed + 1)]
+        won, drawn, lost = ((as_first + as_second).count(outcome) for outcome in (1.0, 0.0, -1.0))
+        pairs = Counter(first + second for first, second in zip(as_first, as_second, strict=True))
+        return MatchResult(won, drawn, lost, tuple(pairs[total] for total in (-2.0, -1.0, 0.0, 1.0, 2.0)))
 
     def map(self, work: Callable[[int], float], items: Iterable[int]) -> Iterator[float]:
         """Yield the results of other work on the same threads, in order."""

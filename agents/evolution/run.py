@@ -27,15 +27,16 @@ from agents.evolution.evolve import (
     finalists,
     first_state,
 )
-from agents.learner_command import notice_on, run_directory
+from agents.learner_command import MOST_SEED, check_ranges, notice_on, run_directory
 from agents.model_files import MODEL_FILE
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import live_bar
-from games.checkers import CHECKERS
+from games.checkers import CHECKERS, DRAW_LIMITS
 from games.compiled import NDArray
 from games.openings import MAX_PLIES
 
-LEAST = {  # of the options that cannot be 0
+LEAST: dict[str, float] = {  # of the options that cannot be 0, or can be less
+    "loss_points": -math.inf,
     "generations": 1,
     "depth": 1,
     "parents": 2,
@@ -51,7 +52,13 @@ LEAST = {  # of the options that cannot be 0
     "control_openings": 1,
     "checkpoint_period": 1,
 }
-MOST = {"depth": MAX_DEPTH, "extension": MAX_DEPTH, "control_depth": MAX_DEPTH, "opening_plies": MAX_PLIES}
+MOST: dict[str, float] = {
+    "seed": MOST_SEED,
+    "depth": MAX_DEPTH,
+    "extension": MAX_DEPTH,
+    "control_depth": MAX_DEPTH,
+    "opening_plies": MAX_PLIES,
+}
 EARLY_SNAPSHOTS = (0, 10, 100)  # generations whose network is kept, and then every 100th; 840 is the published end
 
 
@@ -88,15 +95,10 @@ def train(options: Options, console: Console) -> None:
 def check(options: Options) -> None:
     """Raise ValueError, in one line, for a value that no run can have."""
     rules = options.config.rules
-    if rules not in CHECKERS.rule_sets:
-        raise ValueError(f"--rules {rules}: there are {', '.join(CHECKERS.rule_sets)}")
-    values = {**dataclasses.asdict(options.config), "workers": options.workers}
-    del values["loss_points"]
-    for name, value in values.items():
-        least, most = LEAST.get(name, 0), MOST.get(name, math.inf)
-        if isinstance(value, int | float) and not (least <= value <= most and math.isfinite(value)):
-            allowed = f"at least {least}" if most == math.inf else f"{least} to {most}"
-            raise ValueError(f"--{name.replace('_', '-')} {value}: {allowed}")
+    ending = [name for name, fields in CHECKERS.rule_sets.items() if any(fields[limit] for limit in DRAW_LIMITS)]
+    if rules not in ending:  # games between kings would go on for ever
+        raise ValueError(f"--rules {rules}: there are {', '.join(ending)}")
+    check_ranges({**dataclasses.asdict(options.config), "workers": options.workers}, LEAST, MOST, ValueError)
 
 
 def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSignal, console: Console) -> bool:
@@ -152,7 +154,7 @@ def network(state: Arrays) -> Evaluator:
 
 def control_score(state: Arrays, arena: Arena, starts: NDArray, config: EvolveConfig) -> float:
     """Return the share of points, 0 to 1, that the kept network takes from the piece count at equal depth."""
-    won, drawn, lost = arena.match(network(state), material(), starts, (config.control_depth, config.control_depth))
+    won, drawn, lost, _ = arena.match(network(state), material(), starts, (config.control_depth, config.control_depth))
     return (won + drawn / 2) / (won + drawn + lost)
 
 
@@ -166,7 +168,7 @@ def save_network(path: Path, state: Arrays, config: EvolveConfig) -> None:
 def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console) -> None:
     """Play the finished network against simple players over the three-move deck; print and save the table."""
     from agents.evaluators import load_evaluator
-    from agents.ratings import match_elo
+    from agents.ratings import paired_match_elo
 
     evaluator = load_evaluator(directory / MODEL_FILE)
     starts = control_starts(100)
@@ -175,8 +177,8 @@ def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console
     for heading in ("opponent", "won", "drawn", "lost", "Elo difference", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "opponent" else "right")
     for name, depth in (("random", 0), ("material", config.control_depth)):
-        won, drawn, lost = arena.match(evaluator, material(), starts, (config.control_depth, depth))
-        elo, low, high = match_elo(won, drawn, lost)
+        won, drawn, lost, pairs = arena.match(evaluator, material(), starts, (config.control_depth, depth))
+        elo, low, high = paired_match_elo(pairs)
         interval = [bound if math.isfinite(bound) else None for bound in (low, elo, high)]
         rows.append({"opponent": name, "won": won, "drawn": drawn, "lost": lost, "low_elo_high": interval})
         table.add_row(name, str(won), str(drawn), str(lost), f"{elo:+.0f}", f"{low:+.0f} to {high:+.0f}")

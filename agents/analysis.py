@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-RESIGN = -1  # in the place of an action: the player gives the game up
-
 
 @dataclass(frozen=True)
 class MoveAnalysis:

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,21 @@ def write_file(path: Path, chunks: Iterable[Bytes]) -> str:
         for chunk in chunks:
             digest.update(chunk)
             write_all(descriptor, chunk)
-        os.fsync(descriptor)
+        flush(descriptor)
     finally:
         os.close(descriptor)
     return digest.hexdigest()
+
+
+def flush(descriptor: int) -> None:
+    """Bring what was written to the disk itself; on macOS fsync leaves it in the disk's cache."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # a file system without it
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
 
 
 def write_all(descriptor: int, data: Bytes) -> None:
@@ -105,7 +117,7 @@ def sync_directory(directory: Path) -> None:
     except PermissionError:
         return
     try:
-        os.fsync(descriptor)
+        flush(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
 
-from agents.analysis import RESIGN, Analysis
+from agents.analysis import Analysis
 from agents.go_sense import is_eye_filled, mover_lead
 from agents.player import Player
 from games import go
 from games.go_board import point_of, stones_taken_by
 from games.go_careful import has_room
 from games.go_status import DEAD_BELOW, Status, dead_stones, expected_owners, judge, settle
-from games.rules import State, States
+from games.rules import RESIGN, State, States
 
 DOUBT = 0.3  # of ownership: what is closer to the threshold counts against the player who would pass
 MOST_NEUTRAL = 0.15  # of the points: where more are nobody's, the game is not over yet

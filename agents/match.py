@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from agents.analysis import RESIGN, IllegalMoveError, PlayerError
+from agents.analysis import IllegalMoveError, PlayerError
 from agents.player import Player, make_player, parse_spec
 from agents.umpire import Umpire, Verdict, make_umpire
 from games.child_processes import child_settings, end_with
 from games.machine import available_processors
 from games.notation import play_turn, turn_name
 from games.openings import Opening
-from games.rules import Game, State, States, apply, game_of, is_over, to_play
+from games.rules import RESIGN, Game, State, States, apply, game_of, is_over, to_play
 
 MAX_TURNS = 1000  # a game under rules that need not end it is drawn here
 STOP_SECONDS = 2.0  # how long a worker process may take to close its players before it is killed
@@ -97,12 +97,14 @@ def play_game(
     verdict, fault = Verdict(0.0, "ply limit"), ""
     umpire.begin()
     turn_start, turn, comment = states[0].copy(), list[int](), ""
-    while len(turns) < MAX_TURNS or has_move_limit(states[0]):
+    while True:
         if is_over(states[0]):
             final = umpire.verdict(states[0], players)
             if final is not None:
                 verdict = final
                 break
+        if len(turns) >= MAX_TURNS and not has_move_limit(states[0]):
+            break
         mover = to_play(states[0])
         try:
             analysis = umpire.conducted(states[0], players[mover].act(states)[0])

@@ -30,6 +30,7 @@ from agents.checkpoints import Checkpoint, CheckpointError
 from agents.durable import (
     TEMPORARY,
     PlainError,
+    flush,
     json_line,
     plain,
     remove_folder,
@@ -220,7 +221,7 @@ class LineFile:
 
     def sync(self) -> None:
         """Write through to the disk."""
-        os.fsync(self._descriptor)
+        flush(self._descriptor)
 
     def close(self) -> None:
         """Close the file; nothing may be appended afterwards."""

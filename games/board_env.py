@@ -8,7 +8,8 @@ the mover may play, and `info["to_play"]` who that is. In checkers a player move
 
 Without an opponent (self-play) whoever is to move acts, and the reward is for the player who has just acted. With an
 opponent the learner plays `side`, the opponent answers within the step, and the reward is the learner's; `info["side"]`
-says who the learner is. Rewards: 1 won, 0 drawn or not over, -1 lost.
+says who the learner is, and `info["resigned"]` is there where the opponent gave the game up. Rewards: 1 won, 0 drawn or
+not over, -1 lost.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from games.catalogue import find_game
 from games.random_bits import random_action, random_below
 from games.render import ansi_board, board_cells, has_picture, rgb_board
 from games.rules import (
+    RESIGN,
     Game,
     GameError,
     State,
@@ -86,9 +88,9 @@ def illegal_message(action: int, legal_actions: Sequence[int]) -> str:
 class BoardEnv(gymnasium.Env[Array, np.int64]):
     """A board game against an opponent, or against oneself.
 
-    opponent: None for self-play; "random"; a function from a position (a copy) to an action; or a player with `act` and
-        `new_game`, which its maker closes (in Go agents.go_conduct.Conducted passes for it in time). GameError when it
-        plays an illegal action.
+    opponent: None for self-play; "random"; a function from a position (a copy) to an action, or -1 to resign; or a
+        player with `act` and `new_game`, which its maker closes (in Go agents.go_conduct.Conducted passes for it in
+        time). GameError when it plays an illegal action.
     side: whom the learner plays against an opponent: 0 moves first; "random" draws at each reset.
     rules: a rule set of the game, by default its first.
     max_plies: truncated after the first step at whose end this many turns are over, both players' counted; 0 never. A
@@ -134,6 +136,7 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
         self._side = 0
         self._to_play = 0
         self._plies = 0
+        self._has_resigned = False  # the opponent
         self._is_done = True
 
     @property
@@ -158,6 +161,7 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
         else:
             self._side = self._chosen_side
         self._plies = 0
+        self._has_resigned = False
         self._look()
         if self._is_done:
             raise GameError("the game is over in the position to start from")
@@ -182,7 +186,9 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
         self._answer()
         terminated = self._is_done and not is_cut(self._states[0])
         reward = 0.0
-        if terminated:
+        if self._has_resigned:
+            reward = 1.0
+        elif terminated:
             outcome = returns(self._states[0])
             reward = outcome if viewpoint == 0 else 0.0 - outcome
         truncated = not terminated and (self._is_done or 0 < self._max_plies <= self._plies)
@@ -230,6 +236,10 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
         """Let the opponent, if there is one, play until the learner is to move or the game is over."""
         while self._opponent is not None and not self._is_done and self._to_play != self._side:
             action = self._opponent_action()
+            if action == RESIGN:
+                self._has_resigned = self._is_done = True
+                self._legal[:] = 0
+                return
             if not 0 <= action < self.game.num_actions or not self._legal[action]:
                 self._is_done = True
                 legal = np.flatnonzero(self._legal).tolist()
@@ -257,4 +267,8 @@ class BoardEnv(gymnasium.Env[Array, np.int64]):
 
     def _info(self) -> dict[str, Any]:
         info = {"action_mask": self._legal.copy(), "to_play": self._to_play}
-        return info if self._opponent is None else {**info, "side": self._side}
+        if self._opponent is not None:
+            info["side"] = self._side
+        if self._has_resigned:
+            info["resigned"] = True
+        return info

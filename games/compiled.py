@@ -45,17 +45,17 @@ def source_hash(root: Path) -> str:
 
 
 def cache_home() -> Path:
-    """Return the folder that holds this user's kernel caches ($PLAYFIELD_CACHE, else the user's cache folder)."""
+    """Return the folder of this user for what can be made again ($PLAYFIELD_CACHE, else in the user's cache folder)."""
     chosen = os.environ.get("PLAYFIELD_CACHE")
     if chosen:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".cache") / "playfield" / "kernels"
+    return (Path(base) if base else Path.home() / ".cache") / "playfield"
 
 
 def _open_cache() -> Path:
     """Create and return this source's cache folder, and remove folders that no run has used for long."""
-    home = cache_home()
+    home = cache_home() / "kernels"
     folder = home / source_hash(PACKAGE_ROOT)
     try:
         folder.mkdir(parents=True, exist_ok=True)

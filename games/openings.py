@@ -104,7 +104,7 @@ def three_move_openings() -> list[Opening]:
     return openings
 
 
-def random_openings(game: Game, plies: int, count: int, seed: int) -> list[Opening]:
+def random_openings(game: Game, plies: int, count: int, seed: int, rules: str | None = None) -> list[Opening]:
     """Return up to `count` random lines of this many turns that lead to different positions and do not end the game.
 
     Each turn is drawn evenly from the legal ones. There are fewer lines where nothing new turned up in many draws.
@@ -112,7 +112,7 @@ def random_openings(game: Game, plies: int, count: int, seed: int) -> list[Openi
     chance = random.Random(seed)
 
     def draw() -> list[Turn]:
-        state = game.new(1)[0]
+        state = game.new(1, rules)[0]
         turns: list[Turn] = []
         while len(turns) < plies and not is_over(state):
             legal = legal_turns(state)
@@ -120,15 +120,15 @@ def random_openings(game: Game, plies: int, count: int, seed: int) -> list[Openi
             play_turn(state, turns[-1])
         return turns
 
-    return _different_lines(game, draw, count)
+    return _different_lines(game, draw, count, rules)
 
 
-def _different_lines(game: Game, draw: Callable[[], list[Turn]], count: int) -> list[Opening]:
+def _different_lines(game: Game, draw: Callable[[], list[Turn]], count: int, rules: str | None) -> list[Opening]:
     """Draw lines until there are enough that lead to different positions and leave the game open, or none is new."""
     openings: dict[int, Opening] = {}  # by hash of the position reached
     misses = 0
     while len(openings) < count and misses < MISSES_ALLOWED:
-        state = game.new(1)[0]
+        state = game.new(1, rules)[0]
         turns, names = draw(), list[str]()
         for turn in turns:
             names.append(turn_name(state, turn))
@@ -160,10 +160,10 @@ def corner_openings(game: Game, count: int, seed: int) -> list[Opening]:
             turns.append(((rows - 1 - row if below else row) * columns + (columns - 1 - column if right else column),))
         return turns
 
-    return _different_lines(game, draw, count)
+    return _different_lines(game, draw, count, rules=None)
 
 
-def parse_openings(text: str, game: Game, count: int, seed: int) -> list[Opening]:
+def parse_openings(text: str, game: Game, count: int, seed: int, rules: str | None = None) -> list[Opening]:
     """Return at most `count` openings for a choice on the command line; OpeningError where there is no such choice.
 
     "none" is the starting position alone, "random:K" random lines of K turns, "three-move" the deck of checkers in
@@ -173,7 +173,7 @@ def parse_openings(text: str, game: Game, count: int, seed: int) -> list[Opening
         return [Opening(START, ())]
     match = re.fullmatch("random:([0-9]{1,4})", text)
     if match and 1 <= int(match[1]) <= MAX_PLIES:
-        openings = random_openings(game, int(match[1]), count, seed)
+        openings = random_openings(game, int(match[1]), count, seed, rules)
         if not openings:
             raise OpeningError(f"no line of {match[1]} turns of {game.name} leaves the game open: use a smaller number")
         return openings

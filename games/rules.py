@@ -24,6 +24,9 @@ State = Any  # np.record of a registered game's dtype (kernels see it as a numba
 States = np.ndarray[Any, Any]  # [B] of such records
 
 
+RESIGN = -1  # in the place of an action: the player gives the game up
+
+
 class GameError(ValueError):
     """A game, a rule set or a move that does not exist or is not allowed; the message is one line."""
 

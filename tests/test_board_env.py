@@ -18,7 +18,7 @@ from games.board_env import BoardEnv
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.go import game as go_game
-from games.rules import GameError, game_of, observe, returns, to_play
+from games.rules import RESIGN, GameError, game_of, observe, returns, to_play
 from games.vector_env import BoardVectorEnv
 from tests.tic_tac_toe import TIC_TAC_TOE
 
@@ -249,6 +249,18 @@ def test_what_is_no_action_raises(action):
     env.reset()
     with pytest.raises(GameError, match=r"is no action of connect_four; allowed: 0 to 6"):
         env.step(action)
+
+
+def test_an_opponent_who_resigns_has_lost():
+    env = BoardEnv(CONNECT_FOUR, opponent=lambda state: RESIGN)
+    env.reset()
+    _, reward, terminated, truncated, info = env.step(3)
+    assert (reward, terminated, truncated, info["resigned"]) == (1.0, True, False, True)
+    assert not info["action_mask"].any()
+    with pytest.raises(GameError, match="reset"):
+        env.step(3)
+    _, info = env.reset()
+    assert "resigned" not in info
 
 
 def test_an_opponents_illegal_action_raises():

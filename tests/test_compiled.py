@@ -85,7 +85,7 @@ def test_a_cached_kernel_follows_an_edit_of_the_rules_it_calls(tmp_path: Path) -
     before = expected_output(reference.START)
     assert run() == (before, True)
     assert run() == (before, False), "the second run compiles nothing"
-    assert len(list(cache.iterdir())) == 1
+    assert len(list((cache / "kernels").iterdir())) == 1
 
     edit(
         tmp_path / "games" / "checkers.py", "START_WHITE = np.uint32(0xFFF00000)", "START_WHITE = np.uint32(0xFF700000)"
@@ -93,7 +93,7 @@ def test_a_cached_kernel_follows_an_edit_of_the_rules_it_calls(tmp_path: Path) -
     edited = expected_output(reference.START.replace("w . w . w . w .", "w . w . w . . .", 1))
     assert edited != before
     assert run() == (edited, True), "kernels in other files play by the edited rule"
-    assert len(list(cache.iterdir())) == 2
+    assert len(list((cache / "kernels").iterdir())) == 2
 
 
 def test_every_kernel_source_counts_for_the_cache_and_other_files_do_not(tmp_path: Path) -> None:
@@ -123,34 +123,34 @@ def make_folders(home: Path, names: str, age: float) -> list[Path]:
 
 def test_old_cache_folders_are_pruned_but_no_recent_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYFIELD_CACHE", str(tmp_path))
-    recent = make_folders(tmp_path, "0123456789"[: compiled.FOLDERS_KEPT + 1], 60.0)
-    old = make_folders(tmp_path, "abc", 2 * compiled.PRUNE_AGE)
+    recent = make_folders(tmp_path / "kernels", "0123456789"[: compiled.FOLDERS_KEPT + 1], 60.0)
+    old = make_folders(tmp_path / "kernels", "abc", 2 * compiled.PRUNE_AGE)
     opened = compiled._open_cache()
-    assert sorted(tmp_path.iterdir()) == sorted([opened, *recent])
+    assert sorted((tmp_path / "kernels").iterdir()) == sorted([opened, *recent])
     assert not any(folder.exists() for folder in old)
 
 
 def test_a_few_old_cache_folders_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYFIELD_CACHE", str(tmp_path))
-    old = make_folders(tmp_path, "0123456789"[: compiled.FOLDERS_KEPT - 1], 2 * compiled.PRUNE_AGE)
-    assert sorted([compiled._open_cache(), *old]) == sorted(tmp_path.iterdir())
+    old = make_folders(tmp_path / "kernels", "0123456789"[: compiled.FOLDERS_KEPT - 1], 2 * compiled.PRUNE_AGE)
+    assert sorted([compiled._open_cache(), *old]) == sorted((tmp_path / "kernels").iterdir())
 
 
 def test_pruning_touches_no_folder_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever points PLAYFIELD_CACHE at a folder with other things in it keeps these."""
     monkeypatch.setenv("PLAYFIELD_CACHE", str(tmp_path))
-    make_folders(tmp_path, "0123456789", 2 * compiled.PRUNE_AGE)
-    thesis = tmp_path / "thesis"
+    make_folders(tmp_path / "kernels", "0123456789", 2 * compiled.PRUNE_AGE)
+    thesis = tmp_path / "kernels" / "thesis"
     thesis.mkdir()
     os.utime(thesis, (0, 0))
     compiled._open_cache()
     assert thesis.exists()
-    assert len(list(tmp_path.iterdir())) == compiled.FOLDERS_KEPT + 1
+    assert len(list((tmp_path / "kernels").iterdir())) == compiled.FOLDERS_KEPT + 1
 
 
 def test_two_processes_may_prune_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYFIELD_CACHE", str(tmp_path))
-    folders = make_folders(tmp_path, "0123456789abcdef", 2 * compiled.PRUNE_AGE)
+    folders = make_folders(tmp_path / "kernels", "0123456789abcdef", 2 * compiled.PRUNE_AGE)
     remove = shutil.rmtree
 
     def remove_them_all(stale: Path, **options: bool) -> None:
@@ -159,7 +159,7 @@ def test_two_processes_may_prune_at_the_same_time(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(shutil, "rmtree", remove_them_all)
     opened = compiled._open_cache()
-    assert list(tmp_path.iterdir()) == [opened]
+    assert list((tmp_path / "kernels").iterdir()) == [opened]
 
 
 def test_a_cache_home_that_cannot_be_written_gives_a_temporary_folder(
@@ -178,7 +178,7 @@ def test_a_cache_home_that_cannot_be_written_gives_a_temporary_folder(
 def test_the_cache_home_is_the_users_own_unless_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PLAYFIELD_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert compiled.cache_home() == Path("/caches/playfield/kernels")
+    assert compiled.cache_home() == Path("/caches/playfield")
     monkeypatch.setenv("PLAYFIELD_CACHE", "/chosen")
     assert compiled.cache_home() == Path("/chosen")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tournament
-from agents.analysis import RESIGN, Analysis, MoveAnalysis, PlayerError
+from agents.analysis import Analysis, MoveAnalysis, PlayerError
 from agents.go_umpire import GoUmpire
 from agents.gtp.client import GtpPlayer
 from agents.match import GameRecord, ScheduledGame, play_game
@@ -20,7 +20,7 @@ from games import go
 from games.connect_four import CONNECT_FOUR
 from games.notation import read_vertex
 from games.openings import START, Opening, OpeningError, parse_openings
-from games.rules import Game, States, apply
+from games.rules import RESIGN, Game, States, apply
 from games.sgf import read_game
 from tests.test_gtp_client import fake_spec
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agents.analysis import RESIGN, Analysis, MoveAnalysis
+from agents.analysis import Analysis, MoveAnalysis
 from agents.terminal import game as terminal
 from agents.terminal.board_view import View
 from agents.terminal.game import Setting, TerminalGame
 from agents.terminal.go_game import GoStyle
 from games import go
 from games.notation import read_vertex
-from games.rules import Game, States, apply
+from games.rules import RESIGN, Game, States, apply
 from games.sgf import read_game
 from tests.go_diagrams import position
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from agents.analysis import RESIGN, IllegalMoveError, PlayerError, PlayerTimeoutError
+from agents.analysis import IllegalMoveError, PlayerError, PlayerTimeoutError
 from agents.gtp import client
 from agents.gtp.client import GtpPlayer, Way, find_way, parse_number
 from agents.player import make_player
 from games import go
 from games.notation import read_vertex, vertex_name
-from games.rules import Game, State, States, apply, is_over
+from games.rules import RESIGN, Game, State, States, apply, is_over
 
 FAKE = Path(__file__).parent / "fake_gtp.py"
 GNUGO = shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games")

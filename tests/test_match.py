@@ -27,6 +27,7 @@ from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.notation import parse_turn, play_turn
 from games.openings import START, Opening, parse_openings
+from games.pdn import parse_fen
 from games.rules import Game, States, is_over, returns
 from tests.tic_tac_toe import TIC_TAC_TOE
 
@@ -117,6 +118,13 @@ def test_a_game_without_end_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     seats = (RandomPlayer("random", CHECKERS, 1), RandomPlayer("random", CHECKERS, 2))
     record = play_game(CHECKERS.new(1, "endless"), seats, place(), ("B", "W"), RulesUmpire())
     assert (record.result, record.reason, len(record.turns)) == (0.0, "ply limit", 10)
+
+
+def test_a_game_that_the_last_turn_allowed_wins_is_won(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.match.MAX_TURNS", 1)
+    seats = (RandomPlayer("random", CHECKERS, 1), RandomPlayer("random", CHECKERS, 2))
+    record = play_game(parse_fen("B:W22:B18", "endless"), seats, place(), ("B", "W"), RulesUmpire())
+    assert (record.result, len(record.turns)) == (1.0, 1)
 
 
 @pytest.mark.parametrize(

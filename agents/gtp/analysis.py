@@ -18,13 +18,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agents.analysis import RESIGN, Analysis, MoveAnalysis
+from agents.analysis import Analysis, MoveAnalysis
 from agents.gtp.arguments import Arguments, parse_colour, parse_int, parse_vertices, vertex
 from agents.gtp.protocol import Stream, Task, UsageError
 from agents.gtp.session import BLACK, Session, batch_of, turn_of, winrate_for
 from games.go_playouts import ownership
 from games.go_status import expected_owners
-from games.rules import State, apply, is_over
+from games.rules import RESIGN, State, apply, is_over
 
 DEFAULT_INTERVAL = 100  # hundredths of a second
 LEAD_PLAYOUTS = 100

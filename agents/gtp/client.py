@@ -16,13 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from agents.analysis import RESIGN, Analysis, IllegalMoveError, PlayerError
+from agents.analysis import Analysis, IllegalMoveError, PlayerError
 from agents.engine_process import EngineProcess, shorten
 from agents.gtp.protocol import GtpError, parse_vertex
 from games import go
 from games.go_board import LAST_MOVES, POSITIONAL, SIMPLE_KO, SITUATIONAL
 from games.notation import vertex_name
-from games.rules import Game, State, States, apply, is_over
+from games.rules import RESIGN, Game, State, States, apply, is_over
 
 READY_SECONDS = 300.0  # for its first answer: an engine may load a network or compile
 ANSWER_SECONDS = 60.0  # for the answer to what needs no thought

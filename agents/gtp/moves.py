@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from agents.analysis import RESIGN
 from agents.gtp.arguments import (
     Arguments,
     colour_to_play,
@@ -20,6 +19,7 @@ from agents.gtp.clock import TimeLeft, TimeSettings, japanese
 from agents.gtp.protocol import Task, UsageError
 from agents.gtp.session import Session
 from games.go_status import score_name
+from games.rules import RESIGN
 
 MOST_STONES = 10**6
 STATUS_LISTS = ("alive", "dead", "seki", "black_territory", "white_territory", "dame")

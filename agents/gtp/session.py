@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agents.analysis import RESIGN, Analysis, PlayerError, Progress
+from agents.analysis import Analysis, PlayerError, Progress
 from agents.go_conduct import Ending, conduct, ending_of, status_of
 from agents.gtp.clock import Clock
 from agents.gtp.protocol import GtpError
@@ -16,7 +16,7 @@ from agents.player import Player, SearchingPlayer
 from games import go
 from games.go_board import MAX_PLIES, NO_POINT, forget
 from games.go_status import Status, board_of
-from games.rules import Game, GameError, State, States, apply, is_over
+from games.rules import RESIGN, Game, GameError, State, States, apply, is_over
 from games.sgf import SgfGame
 
 BLACK, WHITE = 0, 1

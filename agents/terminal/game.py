@@ -12,14 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from agents.analysis import RESIGN, Analysis, IllegalMoveError
+from agents.analysis import Analysis, IllegalMoveError
 from agents.match import RESIGNATION
 from agents.player import Player, SearchingPlayer, make_player
 from agents.terminal.board_view import beside, view_of
 from agents.terminal.styles import Heat, Played, style_of
 from agents.umpire import Verdict, make_umpire
 from games.notation import NotationError, Turn, legal_turns, parse_turn, play_turn, turn_name
-from games.rules import Game, State, States, apply, is_over, to_play
+from games.rules import RESIGN, Game, State, States, apply, is_over, to_play
 
 with contextlib.suppress(ImportError):  # line editing and history at the prompt, where the platform has them
     import readline  # noqa: F401

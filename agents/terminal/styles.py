@@ -83,7 +83,7 @@ def style_of(game: Game, rules: str | None) -> Style:
         from agents.terminal.go_game import GoStyle
 
         return GoStyle(rules or next(iter(game.rule_sets)))
-    return CheckersStyle() if game.family == "checkers" else DiscStyle(game)
+    return CheckersStyle(rules) if game.family == "checkers" else DiscStyle(game)
 
 
 class DiscStyle:
@@ -143,8 +143,9 @@ class CheckersStyle(DiscStyle):
     help_note = "Captures are forced. As letters: b, w men, B, W kings, * what moved last."
     record_name = "PDN"
 
-    def __init__(self) -> None:
+    def __init__(self, rules: str | None = None) -> None:
         super().__init__(CHECKERS)
+        self._rules = rules
 
     def record(self, played: Played) -> bytes:
         """Write PDN."""
@@ -166,4 +167,5 @@ class CheckersStyle(DiscStyle):
     def farewell(self, played: Played) -> str:
         """Name the command that goes on from the position."""
         players = f"--black {shlex.quote(played.specs[0])} --white {shlex.quote(played.specs[1])}"
-        return f"play.py checkers --fen {shlex.quote(fen_name(played.positions[-1]))} {players}"
+        rules = f" --rules {shlex.quote(self._rules)}" if self._rules is not None else ""
+        return f"play.py checkers --fen {shlex.quote(fen_name(played.positions[-1]))} {players}{rules}"

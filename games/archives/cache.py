@@ -32,9 +32,9 @@ ARRAYS = ("moves", "offsets", "start", "result", "ranks", "handicap", "hashes", 
 
 
 def cache_folder() -> Path:
-    """Return where entries are kept: in $PLAYFIELD_RECORDS, else in the folder `records` beside the kernel cache."""
+    """Return where entries are kept: in $PLAYFIELD_RECORDS, else in the folder `records` of the cache."""
     chosen = os.environ.get("PLAYFIELD_RECORDS")
-    return Path(chosen) if chosen else cache_home().with_name("records")
+    return Path(chosen) if chosen else cache_home() / "records"
 
 
 @cache

@@ -82,10 +82,10 @@ def count_results(entries):
 
 
 def tables_path(max_pieces: int, folder: Path | None = None) -> Path:
-    """Return where tables are stored: in $PLAYFIELD_TABLES, else in the folder `endgame` beside the kernel cache."""
+    """Return where tables are stored: in $PLAYFIELD_TABLES, else in the folder `endgame` of the cache."""
     if folder is None:
         chosen = os.environ.get("PLAYFIELD_TABLES")
-        folder = Path(chosen) if chosen else cache_home().with_name("endgame")
+        folder = Path(chosen) if chosen else cache_home() / "endgame"
     return folder / f"{CHECKERS.name}-{max_pieces}.tables"
 
 

@@ -416,6 +416,23 @@ def test_limits_are_kept() -> None:
     assert [search.root(t).visits.sum() for t in (0, 1)] == [50, steps[2]], "fewer positions than trees"
 
 
+def test_a_search_goes_on_after_an_evaluator_has_failed() -> None:
+    states, evaluate, calls_left = CONNECT_FOUR.new(1), hashed_evaluator(CONNECT_FOUR), [3]
+
+    def fail_once(leaves: States) -> tuple[Any, Any]:
+        calls_left[0] -= 1
+        if calls_left[0] == 0:
+            raise MemoryError
+        return evaluate(leaves)
+
+    search = TreeSearch(CONNECT_FOUR, fail_once, SearchSettings(leaves=4))
+    with pytest.raises(MemoryError):
+        search.search(states, TreeLimits(visits=50))
+    search.search(states, TreeLimits(visits=50, seconds=5))
+    assert search.root().visits.sum() == 50
+    check_tree(search)
+
+
 def test_a_small_tree_waits_for_few_leaves_at_once() -> None:
     evaluate = hashed_evaluator(GO_4)
     for visits, is_equal in ((19, True), (200, False)):

@@ -122,7 +122,8 @@ class TreeSearch:
     def search(self, states: States, limits: TreeLimits, on_step: Callable[[TreeSearch], None] | None = None) -> None:
         """Search positions, B at the most, until every tree has reached a limit or is solved.
 
-        on_step is called after each evaluation. Precondition: no game is over.
+        on_step is called after each evaluation. An evaluator that raises leaves all trees empty. Precondition: no game
+        is over.
         """
         start = time.perf_counter()
         self._stopped = False
@@ -150,16 +151,20 @@ class TreeSearch:
 
     def _step(self, gumbel: GumbelRoot) -> None:
         leaves = self._leaves
-        collect(
-            self._forest, self._roots, leaves, self._ahead, self._opened, self._mask, self._formulas, gumbel,
-            self.settings.leaves, self.settings.visits_per_leaf,
-        )  # fmt: skip
-        count = int(leaves.counts[0])
-        if count:
-            logits, values = self.evaluate(leaves.states[:count])
-        else:  # every simulation ended with its game
-            logits, values = self._gumbels[:0], np.zeros(0, np.float32)
-        absorb(self._forest, leaves, self._ahead, logits, values)
+        try:
+            collect(
+                self._forest, self._roots, leaves, self._ahead, self._opened, self._mask, self._formulas, gumbel,
+                self.settings.leaves, self.settings.visits_per_leaf,
+            )  # fmt: skip
+            count = int(leaves.counts[0])
+            if count:
+                logits, values = self.evaluate(leaves.states[:count])
+            else:  # every simulation ended with its game
+                logits, values = self._gumbels[:0], np.zeros(0, np.float32)
+            absorb(self._forest, leaves, self._ahead, logits, values)
+        except BaseException:  # simulations in flight would be waited for ever
+            self.clear()
+            raise
 
     def _make_room(self, limits: TreeLimits) -> None:
         """Have memory for as many nodes as the limits allow."""

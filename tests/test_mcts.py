@@ -400,6 +400,10 @@ def test_limits_are_kept() -> None:
     assert [search.root(t).visits.sum() for t in (0, 1)] == [100, 100], "nothing is left to do"
     search.search(states, TreeLimits(nodes=500))
     assert 480 <= search._forest.trees["num_nodes"].min() <= search._forest.trees["num_nodes"].max() <= 500
+    forest, grown = search._forest, search._forest.trees["num_nodes"].tolist()
+    search.search(states, TreeLimits(nodes=500))
+    search.search(states, TreeLimits(nodes=20))
+    assert search._forest is forest and forest.trees["num_nodes"].tolist() == grown, "the trees are full"
     search.search(states, TreeLimits(seconds=0.05))
     assert search.root().visits.sum() > 500
     steps: list[int] = []

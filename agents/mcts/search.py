@@ -173,7 +173,6 @@ class TreeSearch:
         if not (limits.visits or limits.nodes):
             wanted = min(wanted, TREE_BYTES // (num_trees * actions * EDGE_BYTES))
         old, old_trees = self._forest, self._forest.trees
-        wanted = max(wanted, int(old_trees["num_nodes"].max()) + 1)
         if wanted > old.nodes.shape[1]:
             self._forest = make_forest(num_trees, wanted, actions)
             self._forest.trees[:] = old_trees

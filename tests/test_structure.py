@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from games import compiled
+from games.archives.cache import READERS
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ("train", "play", "tournament")
@@ -132,16 +133,23 @@ def test_modules_of_the_project_import_each_other_in_no_circle() -> None:
 def test_torch_is_out_of_reach_of_the_searches_and_of_everything_they_import() -> None:
     """What runs when these are imported, through any number of project modules."""
     top = {path: [found for found in imports(ROOT / path) if found.at_top] for path in map(name_of, sources())}
-    for start in (path for path in TORCH_FREE if path in top):
-        seen, waiting = set(), [start]
-        while waiting:
-            path = waiting.pop()
-            seen.add(path)
+    for start in TORCH_FREE:
+        for path in reached_from([start], top):
             for found in top[path]:
                 assert found.package != "torch", f"{start} reaches torch: {found}"
-                stem = found.module.replace(".", "/")
-                reached = {f"{stem}.py", f"{stem}/__init__.py", f"{found.package}/__init__.py"} & set(top)
-                waiting.extend(reached - seen)
+
+
+def reached_from(starts: list[str], imported: dict[str, list[Import]]) -> set[str]:
+    """Return the project's files that these import, through any number of others, and these themselves."""
+    seen, waiting = set(), list(starts)
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        for found in imported[path]:
+            stem = found.module.replace(".", "/")
+            reached = {f"{stem}.py", f"{stem}/__init__.py", f"{found.package}/__init__.py"} & set(imported)
+            waiting.extend(reached - seen)
+    return seen
 
 
 def test_nothing_from_outside_can_be_executed() -> None:
@@ -192,6 +200,15 @@ def imported_names(tree: ast.Module) -> dict[str, str]:
                     file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
                     origins[alias.asname or alias.name] = name_of(file)
     return origins
+
+
+def test_the_cache_of_records_watches_the_sources_that_read_them() -> None:
+    """All that reading reaches is watched, except what decides nothing of a game that is read; and nothing else is."""
+    irrelevant = {f"games/{name}.py" for name in ("__init__", "compiled", "rules", "machine", "go_scoring")}
+    imported = {path: list(imports(ROOT / path)) for path in map(name_of, sources())}
+    read_by = reached_from(["games/archives/__init__.py", "games/archives/__main__.py"], imported)
+    watched = {name_of(path) for pattern in READERS for path in (ROOT / "games").glob(pattern)}
+    assert read_by - irrelevant == watched
 
 
 # --- what must stay lazy ----------------------------------------------------------------------------------------------

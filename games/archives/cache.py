@@ -25,7 +25,7 @@ from games.records import Records
 
 ENTRY_AGE = 60 * 86_400.0  # seconds that an entry lies unused before it is removed
 READERS = (  # sources of this package that decide what a file's games are
-    *("archives/*.py", "records.py", "record_formats.py", "symmetries.py", "shuffle.py", "notation.py"),
+    *("archives/*.py", "records.py", "record_formats.py", "symmetries.py", "random_bits.py", "notation.py"),
     *("sgf.py", "go.py", "go_board.py", "pdn.py", "checkers.py", "checkers_lines.py"),
 )
 ARRAYS = ("moves", "offsets", "start", "result", "ranks", "handicap", "hashes", "archive", "names", "name_ends")

@@ -303,6 +303,20 @@ def test_the_command_counts_and_names(tmp_path: Path, capsys: pytest.CaptureFixt
     assert report["archives"]["kgs.zip"]["unknown"] == 4
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of other bytes than UTF-8 are Linux's")
+def test_names_that_are_no_utf8_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / f"{name}.sgf").write_bytes(b"no record")
+    with tarfile.open(tmp_path / name / f"{name}.tar", "w") as archive:
+        add(archive, f"{name}.sgf", b"no record")
+    assert main([str(tmp_path / name), "--fresh"]) == 0
+    printed = capsys.readouterr()
+    for text in ("  caf\ufffd: caf\ufffd.sgf: not an", "  caf\ufffd.tar: caf\ufffd.sgf: not an", "\ncaf\ufffd.tar "):
+        assert text in printed.out
+    assert "%  caf\ufffd" in printed.err
+
+
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "games.archives", str(tmp_path / "missing")], capture_output=True, text=True, timeout=60

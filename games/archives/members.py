@@ -9,6 +9,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import stat
 import tarfile
 import zipfile
@@ -93,12 +94,12 @@ def _is_archive(path: Path) -> bool:
 
 
 def _archive(path: Path) -> Source:
-    return Source(path.name, path.parent, (path.name,), True, _size(path))
+    return Source(_printable(path.name), path.parent, (path.name,), True, _size(path))
 
 
 def _loose(folder: Path, files: Sequence[Path]) -> Source:
     names = tuple(file.relative_to(folder).as_posix() for file in files)
-    return Source(folder.resolve().name, folder, names, False, sum(map(_size, files)))
+    return Source(_printable(folder.resolve().name), folder, names, False, sum(map(_size, files)))
 
 
 def _size(path: Path) -> int:
@@ -127,8 +128,8 @@ def read_members(source: Source, suffixes: Collection[str], max_bytes: int) -> I
 
 
 def _read_loose(source: Source, max_bytes: int) -> Iterator[File | Fault]:
-    for name in source.files:
-        path = source.folder / name
+    for file in source.files:
+        path, name = source.folder / file, _printable(file)
         try:
             _check_regular(path)
             size = path.stat().st_size
@@ -169,14 +170,15 @@ def _read_tar(path: Path, suffixes: Collection[str], max_bytes: int) -> Iterator
             archive.members.clear()  # type: ignore[attr-defined]  # it would keep the headers of all
             if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or not _is_record(member.name, suffixes):
                 continue
+            name = _printable(member.name)
             if member.size > max_bytes:
-                yield _too_large(member.name, member.size, max_bytes)
+                yield _too_large(name, member.size, max_bytes)
                 continue
             stream.seek(member.offset_data)
             content = stream.read(member.size, max_bytes)
             if len(content) < member.size:
-                raise ArchiveError(f"it ends inside {member.name}")
-            yield File(member.name, content)
+                raise ArchiveError(f"it ends inside {name}")
+            yield File(name, content)
         if stream.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes every header that it cannot read for the end
             raise ArchiveError(f"it ends, or has a damaged header, at byte {archive.offset:,}")
 
@@ -221,6 +223,11 @@ class _Stream:
 
 def _is_record(name: str, suffixes: Collection[str]) -> bool:
     return PurePosixPath(name).suffix.lower() in suffixes
+
+
+def _printable(name: str) -> str:
+    """Return a file's name with U+FFFD in place of bytes that are no text, which Python keeps as surrogates."""
+    return re.sub(r"[\ud800-\udfff]", "\ufffd", name)
 
 
 def _too_large(name: str, size: int, max_bytes: int) -> Fault:

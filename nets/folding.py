@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nets.heads import PooledPolicy
-from nets.layers import PositionBias, ResidualBlock, SymmetricConv2d
+from nets.layers import PositionBias, ResidualBlock, SymmetricConv2d, SymmetricLinear
 from nets.models import PolicyValueNet
 from nets.pooling import BoardPool2d
 
@@ -173,6 +173,8 @@ def _fold_layers(layers: nn.Sequential) -> Iterator[nn.Module]:
             yield Scale(_scaling(layer), relu=_take(waiting, nn.ReLU) is not None)
         elif isinstance(layer, ResidualBlock):
             yield _fold_residual(layer)
+        elif isinstance(layer, SymmetricLinear):
+            yield from (nn.Flatten(), _dense(layer))
         else:
             yield copy.deepcopy(layer)
 
@@ -215,6 +217,15 @@ def _fold_convolution(layer: nn.Conv2d | SymmetricConv2d, waiting: list[nn.Modul
         bias = bias[:, None, None] + position_bias.bias
     relu = _take(waiting, nn.ReLU) is not None
     return Convolution(weight, bias, stride, padding, relu)
+
+
+def _dense(layer: SymmetricLinear) -> nn.Linear:
+    """Return a tied layer with its weights written out, from a flattened map."""
+    weight = layer.full_weight().transpose(0, 1).flatten(1)  # [to, C * from]
+    dense: nn.Linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
+    dense.weight.copy_(weight)
+    dense.bias.copy_(layer.bias[layer.points])
+    return dense
 
 
 def _fold_residual(block: ResidualBlock) -> nn.Module:

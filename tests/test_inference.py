@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from nets.blocks import Block, Conv, Dropout, MaxPool, Norm, PositionBias, Relu, Residual, SymmetricConv, Tanh
+from nets.folding import fold
 from nets.heads import DensePolicySpec, PointPolicySpec, PooledPolicySpec, ValueHeadSpec
 from nets.inference import InferenceModel, Runtime, make_inference, torch_threads
+from nets.layers import SymmetricConv2d, SymmetricLinear
 from nets.models import PolicyValueNet, PolicyValueSpec, logits_of_mover
 from nets.precision import has_matrix_units
 from nets.presets import preset
@@ -156,6 +158,15 @@ def test_every_head_runs(
     trunk: tuple[Block, ...] = (Conv(8, 3, padding=1), Residual(), Norm(), Relu())
     model = random_net(PolicyValueSpec((5, 7, 6), trunk, policy=policy, value=value))
     assert difference(make_inference(model, runtime), model, random_planes(5, 5, 7, 6)) < TOLERANCES[runtime]
+
+
+def test_tied_weights_are_written_out_once() -> None:
+    model = preset_net("clark-storkey", 7, 9, 9)
+    folded = fold(model)
+    assert not [module for module in folded.modules() if isinstance(module, SymmetricConv2d | SymmetricLinear)]
+    planes = torch.from_numpy(random_planes(3, 7, 9, 9))
+    with torch.no_grad():
+        torch.testing.assert_close(folded(planes)[0], model(planes).policy, atol=TOLERANCE, rtol=0)
 
 
 # --- keeping up with training -----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import unittest.mock
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +182,9 @@ def test_a_reinforcement_that_is_stopped_and_resumed_ends_as_one_that_never_was(
     monkeypatch.setattr(reinforce_run, "REPORT_GAMES", 8)
     common = ["--init", str(policy_file), *REINFORCE]
     whole, parts = tmp_path / "a whole", tmp_path / "parts"
-    assert reinforce_command.main([*common, "--iterations", "4", "--out", str(whole)]) == 0
+    with unittest.mock.patch.object(reinforce_run, "make_inference", wraps=reinforce_run.make_inference) as make:
+        assert reinforce_command.main([*common, "--iterations", "4", "--out", str(whole)]) == 0
+    assert make.call_count == 2, "one network plays for the learner, and one for its opponents"
     following = f"python train.py value --game go-5x5 --imitating {policy_file} --improved '{whole}'\n"
     assert following in capsys.readouterr().err
     assert reinforce_command.main([*common, "--iterations", "3", "--out", str(parts)]) == 0

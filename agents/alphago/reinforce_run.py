@@ -78,10 +78,9 @@ class Reinforcement:
         self, run: Run, config: ReinforceConfig, game: Game, first: Policy, saved: dict[str, Any], threads: int
     ) -> None:
         self.run, self.config, self.game, self.first, self.saved = run, config, game, first, saved
-        self.threads = threads
         self.model = first.model.eval()
         self.precision = prepare_training(self.model, config.precision, torch.device("cpu"))
-        self.playing = evaluator_of(self.model, first.features, game, threads)
+        self.playing, self.opponent = (evaluator_of(self.model, first.features, game, threads) for _ in range(2))
         self.optimiser = torch.optim.SGD(self.model.parameters(), lr=config.learning_rate)
         encode, self.num_planes = encoder_of(game, first.features)
         self._encode = encode
@@ -100,8 +99,8 @@ class Reinforcement:
                 if iteration % config.pool_period == 0:
                     self.save(self.pool_file(iteration))
                 self.playing.refresh(self.model)
-                opponent = self.policy_of(opponent_of(config, iteration))
-                seen = play_iteration(config, iteration, self.game, self.encode, self.playing, opponent)
+                self.oppose(opponent_of(config, iteration))
+                seen = play_iteration(config, iteration, self.game, self.encode, self.playing, self.opponent)
                 gradient = learn(self.model, self.optimiser, config, seen, self.precision)
                 done = iteration + 1
                 self.run.log(done, score=seen.score, actions=seen.num_actions, gradient=gradient)
@@ -127,11 +126,9 @@ class Reinforcement:
         """Return where the policy as it was before an iteration is kept."""
         return self.run.directory / POOL / f"iteration-{iteration}.safetensors"
 
-    def policy_of(self, iteration: int) -> NetworkEvaluator:
-        """Return a policy of the pool."""
-        return evaluator_of(
-            load_policy(self.pool_file(iteration), POOL).model, self.first.features, self.game, self.threads
-        )
+    def oppose(self, iteration: int) -> None:
+        """Make a policy of the pool the opponent."""
+        self.opponent.refresh(load_policy(self.pool_file(iteration), POOL).model)
 
     def save(self, path: Path) -> None:
         """Write the policy as a model file."""
@@ -141,10 +138,10 @@ class Reinforcement:
 
 def report(directory: Path, learner: Reinforcement, console: Console) -> None:
     """Match the improved policy against the first, every action drawn from both; print and save the score."""
-    game, first = learner.game, load_policy(learner.pool_file(0), POOL)
-    seats = np.arange(REPORT_GAMES) % 2 == 1
-    policies = (learner.playing, evaluator_of(first.model, first.features, game, learner.threads))
+    game, seats = learner.game, np.arange(REPORT_GAMES) % 2 == 1
     learner.playing.refresh(learner.model)
+    learner.oppose(0)
+    policies = (learner.playing, learner.opponent)
     with console.status(f"playing {REPORT_GAMES} games against the policy that it began as"):
         generator = np.random.default_rng([learner.config.seed, 2])
         results = play_games(game, game.new(REPORT_GAMES), policies, by_seat(seats), generator)

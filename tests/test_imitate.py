@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from agents.imitation.learner import (
     Learner,
     adapted,
     budget_spent,
+    make_optimiser,
     mover_logits,
     policy_terms,
     rate_factor,
@@ -221,6 +223,24 @@ def test_a_learner_that_resumes_ends_with_the_same_bits(stream: SampleStream, co
         pass
     assert weights_of(again) == weights_of(whole)
     assert again.kept is (again.average if config.average else again.model)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon", "sgd"])
+@pytest.mark.parametrize("name", ["maddison12", "alphago13", "clark-storkey", "resnet-2x8"])
+def test_only_weights_decay_or_become_orthogonal(name: str, optimiser: Literal["adamw", "muon", "sgd"]) -> None:
+    config, model = ImitateConfig(optimiser=optimiser, weight_decay=0.1), network(name)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = make_optimiser(config, model, torch.float32).param_groups
+    decaying, others = ([names[id(parameter)] for parameter in group["params"]] for group in groups)
+    assert len(decaying) + len(others) == len(names) and decaying
+    assert not [name for name in decaying if not name.endswith("weight")]
+    assert [name for name in others if not name.endswith("bias")] == [
+        name for name, parameter in model.named_parameters() if name.endswith("weight") and parameter.dim() == 1
+    ], "the scales of norms"
+    assert [(group["weight_decay"], group.get("orthogonal", False)) for group in groups] == [
+        (0.1, optimiser == "muon"),
+        (0.0, False),
+    ]
 
 
 def test_the_average_lies_between_old_and_new_weights(stream: SampleStream) -> None:

@@ -29,7 +29,7 @@ from nets.losses import softmax_cross_entropy
 from nets.models import PolicyValueNet, PolicyValueOutput, logits_of_mover
 from nets.muon import Muon
 from nets.precision import computing_in
-from nets.regularisers import constrain_norms, penalty
+from nets.regularisers import constrain_norms, penalised_weights, penalty
 from nets.training import average_decay, load_training_arrays, prepare_training, training_arrays
 
 NO_MOVE = -100  # in place of an action that a network has no output for: cross-entropy ignores it
@@ -212,12 +212,13 @@ class Learner:
 
 
 def make_optimiser(config: ImitateConfig, model: nn.Module, dtype: torch.dtype) -> torch.optim.Optimizer:
-    """Return the optimiser; biases and the scales of norms do not decay."""
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    """Return the optimiser; biases, those of each point included, and the scales of norms do not decay."""
+    weights = {id(weight) for _, weight in penalised_weights(model) if weight.dim() > 1}
+    matrices = [parameter for parameter in model.parameters() if id(parameter) in weights]
+    others = [parameter for parameter in model.parameters() if id(parameter) not in weights]
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": others, "weight_decay": 0.0},
     ]
     if config.optimiser == "muon":
         return Muon([{**groups[0], "orthogonal": True}, groups[1]], config.learning_rate, dtype)

@@ -43,7 +43,10 @@ def test_what_the_standard_requires_is_there(controller: Controller) -> None:
     assert controller.ask("known_command nonsense") == "= false"
 
 
-NO_SUCH_RULES = "? unknown rules; there are chinese, tromp-taylor, situational, simple-ko, all count area"
+NO_SUCH_RULES = (
+    "? unknown rules; there are chinese, chinese-ogs, chinese-kgs, tromp-taylor, aga, bga, french, situational, "
+    "simple-ko, all count area"
+)
 SCRIPTS = {
     "sizes": [
         ("boardsize 25", "? unacceptable size"),
@@ -94,6 +97,10 @@ SCRIPTS = {
         ("play b pass", "="),
         ("play w pass", "="),
         ("is_legal b E4", "= 0"),  # the board before White's capture would be back
+        ("kata-set-rules chinese", "="),  # KataGo's has simple ko
+        ("is_legal b E4", "= 1"),
+        ("kgs-rules chinese", "="),
+        ("is_legal b E4", "= 0"),
         ("kata-set-rules simple-ko", "="),
         ("play b E4", "="),
         ("captures black", "= 1"),
@@ -115,15 +122,15 @@ SCRIPTS = {
         ("play w pass", "="),
         ("play b pass", "="),
         ("is_legal w C3", "= 1"),  # the board that Black left would be back, but White would leave it
-        ("kata-set-rules chinese", "="),
+        ("kata-set-rules chinese-ogs", "="),
         ("is_legal w C3", "= 0"),
         ("kata-set-rules situational", "="),
         ("play w C3", "="),
-        ("kata-set-rules chinese", "? move 5 of this game is not legal under the rules chinese"),
+        ("kata-set-rules chinese-ogs", "? move 5 of this game is not legal under the rules chinese"),
         ("list_stones w", "= D4 C3 E3 D2"),
         ("is_legal b D3", "= 0"),
         ("undo", "="),
-        ("kata-set-rules chinese", "="),
+        ("kata-set-rules chinese-ogs", "="),
     ],
     "rules": [
         ("komi 6.5", "="),
@@ -140,6 +147,7 @@ SCRIPTS = {
         ('kata-set-rules {"ko":"SITUATIONAL","scoring":"AREA","hasButton":true}', NO_SUCH_RULES),
         ('kata-set-rules {"ko":"SITUATIONAL","scoring":"AREA","whiteHandicapBonus":"2N"}', NO_SUCH_RULES),
         ("kgs-rules Chinese", "="),
+        ("kgs-rules chinese-ogs", "? unknown rules; there are chinese, aga, all count area"),
     ],
     "handicap": [
         ("fixed_handicap 10", "? invalid number of stones"),

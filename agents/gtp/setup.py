@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agents.gtp.arguments import (
@@ -27,17 +27,19 @@ from games.sgf import MAX_BYTES, SgfGame, SgfStart, read_game, write_game
 
 MOST_HANDICAP = 9
 KO_RULES = ("SIMPLE", "POSITIONAL", "SITUATIONAL")  # by a record's ko_rule, as kata-set-rules has them
-RULES_BY_NAME = {  # of other programs, as far as they count area: our name, and White's bonus in a handicap game
-    "chinese": ("chinese", "N"),
+NamedRules = tuple[str, str]  # our name, and White's bonus in a handicap game
+KATAGO_RULES: dict[str, NamedRules] = {  # those that count area, and two by our names
+    "chinese": ("simple-ko", "N"),
     "chinese-ogs": ("chinese", "N"),
     "chinese-kgs": ("chinese", "N"),
     "tromp-taylor": ("tromp-taylor", "0"),
     "aga": ("situational", "N-1"),
     "bga": ("situational", "N-1"),
-    "french": ("situational", "0"),
+    "french": ("situational", "N-1"),
     "situational": ("situational", "0"),
     "simple-ko": ("simple-ko", "0"),
 }
+KGS_RULES = {"chinese": KATAGO_RULES["chinese-kgs"], "aga": KATAGO_RULES["aga"]}
 
 
 def boardsize(session: Session, arguments: Arguments) -> str:
@@ -78,17 +80,26 @@ def get_komi(session: Session, arguments: Arguments) -> str:
 
 
 def kata_set_rules(session: Session, arguments: Arguments) -> str:
-    """Take a rule set by its name or as KataGo's JSON."""
+    """Take a rule set by KataGo's name for it or as KataGo's JSON."""
     text = " ".join(arguments)
-    found = RULES_BY_NAME.get(text.lower()) if not text.startswith("{") else named_rules(session, text)
+    found = named_rules(session, text) if text.startswith("{") else KATAGO_RULES.get(text.lower())
+    return set_rules(session, found, KATAGO_RULES)
+
+
+def kgs_rules(session: Session, arguments: Arguments) -> str:
+    """Take a rule set by its name on the server KGS."""
+    return set_rules(session, KGS_RULES.get(" ".join(arguments).lower()), KGS_RULES)
+
+
+def set_rules(session: Session, found: NamedRules | None, known: Mapping[str, NamedRules]) -> str:
+    """Change to the rules that were found among those known."""
     if found is None:
-        names = dict.fromkeys(name for name, _ in RULES_BY_NAME.values())
-        raise GtpError(f"unknown rules; there are {', '.join(names)}, all count area")
+        raise GtpError(f"unknown rules; there are {', '.join(known)}, all count area")
     session.set_rules(*found)
     return ""
 
 
-def named_rules(session: Session, text: str) -> tuple[str, str] | None:
+def named_rules(session: Session, text: str) -> NamedRules | None:
     """Return our name for rules in JSON, and White's bonus; None for those that we do not play by."""
     try:
         wanted = json.loads(text)
@@ -329,7 +340,7 @@ HANDLERS = {
     "get_handicap": Task(lambda session, arguments: str(session.handicap)),
     "kata-set-rules": Task(kata_set_rules, "NAME or JSON"),
     "kata-get-rules": Task(kata_get_rules),
-    "kgs-rules": Task(kata_set_rules, "NAME"),
+    "kgs-rules": Task(kgs_rules, "NAME"),
     "fixed_handicap": Task(fixed_handicap, "NUMBER"),
     "place_free_handicap": Task(place_free_handicap, "NUMBER"),
     "set_free_handicap": Task(set_free_handicap, "VERTEX VERTEX ..."),

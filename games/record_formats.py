@@ -18,6 +18,7 @@ from games.rules import GameError, States
 from games.symmetries import action_maps
 
 UNKNOWN = 2  # in place of a result
+NO_PASS = -1  # in place of an action
 
 Array = np.ndarray[Any, Any]
 
@@ -52,6 +53,7 @@ class RecordFormat:
     board_of: Callable[[str], tuple[int, int]]  # a starting position -> rows, columns
     action_maps: Callable[[int, int], Array]  # rows, columns -> int16 [K, A]: each symmetry's image of each action
     turn_start: Callable[[str, int], str]  # a starting position and a symmetry -> its image
+    pass_action: Callable[[int, int], int]  # rows, columns -> the pass; NO_PASS in games that know none
 
 
 # --- Go: SGF --------------------------------------------------------------------------------------------------------
@@ -192,6 +194,7 @@ FORMATS = {
         board_of=_go_board,
         action_maps=action_maps,
         turn_start=_turn_go_start,
+        pass_action=lambda rows, columns: rows * columns,
     ),
     # The one symmetry of checkers swaps the colours, so games never start alike after it: it makes no new positions.
     "checkers": RecordFormat(
@@ -203,6 +206,7 @@ FORMATS = {
         board_of=lambda start: (8, 8),
         action_maps=lambda rows, columns: _identity(checkers.NUM_ACTIONS),
         turn_start=lambda start, symmetry: start,
+        pass_action=lambda rows, columns: NO_PASS,
     ),
 }
 

@@ -48,7 +48,7 @@ class Records:
     result: Array  # int8 [N]: player 0 won 1, drawn 0, lost -1; record_formats.UNKNOWN
     ranks: Array  # int8 [N, 2] of both players: dan 1-9, professional 11-19, kyu -1 ... -30, 0 unknown
     handicap: Array  # int16 [N]: stones set up before the first move
-    hashes: Array  # uint64 [N] of the first SAME_GAME_PLIES actions, the same for all rotations and reflections
+    hashes: Array  # uint64 [N] of the first SAME_GAME_PLIES actions, as hash_games makes them
     archive: Array  # int32 [N]: row of `archives`
     archives: tuple[str, ...]  # file names
     names: Array  # uint8: UTF-8 names of all games, one after another
@@ -94,7 +94,7 @@ class Records:
         """Say which games a validation set of about this fraction of all games has, bool[N].
 
         Decided by each game's hash alone, so that copies of a game never fall on both sides, and adding archives moves
-        no game.
+        no game. Copies are told by `hash_games`, which says what it does not catch.
         """
         if not 0 <= fraction <= 1:
             raise RecordsError(f"a validation set of {fraction} of all games; allowed is 0 to 1")
@@ -216,17 +216,25 @@ def _hashes(record_format: RecordFormat, starts: Sequence[str], start: Array, mo
     for board in set(boards):
         rows = np.array([other == board for other in boards], np.bool_)
         games = np.flatnonzero(rows[start])
-        hash_games(moves, offsets, games, record_format.action_maps(*board), hashes)
+        hash_games(moves, offsets, games, record_format.action_maps(*board), record_format.pass_action(*board), hashes)
     return hashes
 
 
 @njit
-def hash_games(moves, offsets, games, action_maps, hashes):
-    """Write the hash of each of some games: the least over the symmetries (int16[K, A]) of a 64-bit hash of actions."""
+def hash_games(moves, offsets, games, action_maps, pass_action, hashes):
+    """Write the hash of each of some games: the least over the symmetries (int16[K, A]) of a 64-bit hash of the first
+    SAME_GAME_PLIES actions, without the passes that end a game, which many records leave out.
+
+    Two records of one game have different hashes where one of them breaks off earlier among these actions, has other
+    moves among them (a misplaced stone, two moves exchanged), or has handicap stones as moves that the other sets up.
+    Two games that begin alike have the same.
+    """
     for i in range(games.size):
         game = games[i]
-        first = offsets[game]
-        last = min(offsets[game + 1], first + SAME_GAME_PLIES)
+        first, last = offsets[game], offsets[game + 1]
+        while last > first and moves[last - 1] == pass_action:
+            last -= 1
+        last = min(last, first + SAME_GAME_PLIES)
         least = np.uint64(0xFFFFFFFFFFFFFFFF)
         for symmetry in range(action_maps.shape[0]):
             key = np.uint64(0xCBF29CE484222325)

@@ -103,6 +103,20 @@ def test_copies_of_a_game_are_held_out_together_however_they_are_turned() -> Non
         assert len(set(pack("go", "", one).hashes.tolist())) == 1
 
 
+def test_a_copy_without_the_last_passes_is_held_out_with_its_game() -> None:
+    moves = np.arange(70) % 81
+    for length in (0, 1, 40, 57, 58, 59, 60, 61, 70):
+        ends = [np.append(moves[:length], [81] * passes).astype(np.int16) for passes in (0, 1, 2)]
+        hashes = pack("go", "", [GameRecord("", "(;SZ[9])", actions, 0, (0, 0), 0) for actions in ends]).hashes
+        assert len(set(hashes.tolist())) == 1, length
+    inner = [np.array(actions, np.int16) for actions in ([1, 81, 2], [1, 2])]
+    assert len(set(pack("go", "", [GameRecord("", "(;SZ[9])", a, 0, (0, 0), 0) for a in inner]).hashes.tolist())) == 2
+    last = format_of("checkers").action_maps(8, 8).shape[1] - 1
+    ends = [np.array([last] * count, np.int16) for count in (1, 2)]
+    hashes = pack("checkers", "", [GameRecord("", START_FEN, actions, 0, (0, 0), 0) for actions in ends]).hashes
+    assert hashes[0] != hashes[1], "checkers knows no pass"
+
+
 def test_held_out_is_about_a_fraction_and_grows_with_it() -> None:
     whole = packed(go_files(400, plies=12))
     halves = whole.held_out(0.5)

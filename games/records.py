@@ -16,6 +16,7 @@ Shapes: N games, M actions of all games together, S different starting positions
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,15 @@ class Records:
     def actions(self, index: int) -> Array:
         """Return a game's actions, int16[plies]."""
         return self.moves[self.offsets[index] : self.offsets[index + 1]]
+
+    def digests(self) -> Array:
+        """Return a hash of each game as a whole, uint64[N]: its start, all its actions, its result and its ranks."""
+        texts = [hashlib.sha256(text.encode()).digest()[:8] for text in self.starts]
+        starts = np.frombuffer(b"".join(texts), "<u8").astype(np.uint64)
+        described = np.stack([self.result, *self.ranks.T]).astype(np.uint8)
+        digests = starts[self.start]
+        digest_games(self.moves, self.offsets, described, digests)
+        return digests
 
     def start_states(self) -> States:
         """Return the starting positions, [S] records."""
@@ -239,7 +249,25 @@ def hash_games(moves, offsets, games, action_maps, pass_action, hashes):
         for symmetry in range(action_maps.shape[0]):
             key = np.uint64(0xCBF29CE484222325)
             for index in range(first, last):
-                key = (key ^ np.uint64(action_maps[symmetry, moves[index]])) * np.uint64(0x100000001B3)  # FNV-1a
+                key = taken_in(key, action_maps[symmetry, moves[index]])
             key = mix(key)
             least = min(least, key)
         hashes[game] = mix(least)  # the least of several is small: mix, so that its high bits are even again
+
+
+@njit
+def digest_games(moves, offsets, described, digests):
+    """Take the numbers that describe each game, uint8[K, N], and all its actions into its digest, uint64[N]."""
+    for game in range(digests.size):
+        key = digests[game]
+        for row in range(described.shape[0]):
+            key = taken_in(key, described[row, game])
+        for index in range(offsets[game], offsets[game + 1]):
+            key = taken_in(key, moves[index])
+        digests[game] = mix(key)
+
+
+@njit
+def taken_in(key, number):
+    """Return a hash that has taken in one more number (FNV-1a, 64 bits)."""
+    return (key ^ np.uint64(number)) * np.uint64(0x100000001B3)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from agents.imitation.config import PRESETS, ImitateConfig, ImitateError
-from agents.imitation.data import Samples, SampleStream, Split, split_records
+from agents.imitation.data import Samples, SampleStream, Split, choose_games, split_records
 from agents.imitation.learner import (
     Learner,
     adapted,
@@ -25,10 +25,12 @@ from agents.imitation.learner import (
     train,
     value_terms,
 )
+from agents.imitation.run import fingerprint
 from games.archives import load_records
 from games.catalogue import find_game
 from games.record_batches import PositionReader
-from games.records import Positions, RecordsError
+from games.record_formats import GameRecord
+from games.records import Positions, RecordsError, pack
 from nets.models import PolicyValueNet, PolicyValueOutput, PolicyValueSpec
 from nets.presets import preset
 from tests.recorded_games import write_games
@@ -121,6 +123,26 @@ def test_no_game_is_on_both_sides(split: Split) -> None:
     assert apart
     hashes = split.training.records.hashes
     assert not set(hashes[list(training)]) & set(hashes[list(apart)])
+
+
+def test_games_that_begin_alike_come_in_an_order_that_no_file_decides() -> None:
+    starts_and_ends = [("(;SZ[9]KM[7.5])", 70), ("(;SZ[9]KM[7.5])", 71), ("(;SZ[9]KM[6.5])", 70), ("(;SZ[9])", 72)]
+    twins = [
+        GameRecord("", start, np.array([*range(60), end], np.int16), 0, (0, 0), 0) for start, end in starts_and_ends
+    ]
+
+    def split_of(*order: int) -> Split:
+        records = pack("go", "", [twins[index] for index in order])
+        assert len(set(records.hashes.tolist())) == 1
+        return Split(*[choose_games(records, find_game("go-9x9"), np.ones(len(order), np.bool_), "learn from")] * 2)
+
+    def seen(split: Split) -> list[tuple[str, list[int]]]:
+        records, games = split.training.records, split.training.games
+        return [(records.starts[records.start[game]], records.actions(game).tolist()) for game in games]
+
+    one, other = split_of(0, 1, 2, 3), split_of(3, 1, 0, 2)
+    assert seen(one) == seen(other) and fingerprint(one) == fingerprint(other)
+    assert len({fingerprint(split_of(index))["sha256"] for index in range(4)}) == 4
 
 
 def test_neither_names_nor_order_of_files_matter(tmp_path: Path, split: Split, stream: SampleStream) -> None:

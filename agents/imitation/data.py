@@ -53,13 +53,14 @@ def split_records(records: Records, game: Game, held_out: float) -> Split:
 def choose_games(records: Records, game: Game, chosen: NDArray, purpose: str) -> Positions:
     """Return the positions of those of some games (bool [N]) that are of this game's board and without handicap.
 
-    They are in the order of their hashes, so that neither the order nor the names of the files matter.
+    They are in the order of their hashes, those that begin alike in one of their results and digests, so that neither
+    the order nor the names of the files matter.
     """
     fit = records.of_board(*game.planes_shape[1:])
     if game.family == "go":
         fit &= records.handicap == 0
     lengths = np.diff(records.offsets)
-    order = np.lexsort((records.result, lengths, records.hashes))
+    order = np.lexsort((records.digests(), records.result, lengths, records.hashes))
     positions = Positions(records, order[(fit & chosen)[order]])
     if not len(positions):
         found = f"{int(fit.sum()):,} of {len(records):,} games are of {game.name} without handicap"

@@ -182,7 +182,7 @@ def network_spec(option: str, config: ImitateConfig, material: Material) -> Poli
 def fingerprint(split: Split) -> dict[str, Any]:
     """Return what tells the records of one run from another's, whatever their files are called."""
     games = split.training.games
-    digest = hashlib.sha256(split.training.records.hashes[games].tobytes()).hexdigest()
+    digest = hashlib.sha256(split.training.records.digests()[games].tobytes()).hexdigest()
     return {"games": len(games), "positions": len(split.training), "sha256": digest[:16]}
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.analysis import PlayerError
+
+if TYPE_CHECKING:
+    from games.rules import Game
 
 MODEL_FILE = "model.safetensors"  # the newest weights
 BEST_FILE = "best.safetensors"  # of a run that scores its network on the way: the weights that scored best
@@ -20,3 +27,14 @@ def find_model(path: str | Path) -> Path | None:
             if file.is_file():
                 return file
     return None
+
+
+def check_made_for(game: Game, file: Path, header: Mapping[str, Any]) -> None:
+    """Raise PlayerError where a model file's header tells of another game, or of other rules."""
+    if header.get("game") not in (game.name, game.family):  # a network of Go may play on several sizes
+        raise PlayerError(f"{file} was made for {header.get('game')}, not for {game.name}")
+    if header.get("rules_version") != game.version:
+        raise PlayerError(
+            f"{file} was made for version {header.get('rules_version')} of the rules of {game.name}, "
+            f"which are at version {game.version}"
+        )

@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.analysis import PlayerError
 from agents.mcts.search import Encoder, LeafEvaluator
-from agents.model_files import find_model
+from agents.model_files import check_made_for, find_model
 from games.compiled import NDArray
 from games.rules import Game, GameError, States, observe_batch, to_play
 from nets.inference import InferenceModel, make_inference
@@ -100,19 +100,25 @@ class Policy:
         return hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]
 
 
-def load_policy(path: str | Path, option: str, family: str | None = None) -> Policy:
-    """Return the policy of a model file or folder, for a family of games ("go") or for any.
+def load_policy(path: str | Path, option: str, game: Game | None = None) -> Policy:
+    """Return the policy of a model file or folder, for a game or for any.
 
-    Raises PlayerError, whose line begins with the option that named the path, where there is none.
+    Raises PlayerError, whose line begins with the option that named the path, where there is none, or where it was made
+    for another game, other rules, other planes or a board that it is bound to.
     """
     file = find_model(path)
     if file is None:
         raise PlayerError(f"{option} {path}: no model file or folder")
     model, header = load_model(file)
-    made_for = header.get("game")
-    if not isinstance(model, PolicyValueNet) or model.policy is None or made_for != (family or made_for):
-        moves = f"{family} moves" if family else "moves"
-        raise PlayerError(f"{option} {file}: made for {made_for}, no network that chooses {moves}")
+    try:
+        if game is not None:
+            check_made_for(game, file, header)
+        if not isinstance(model, PolicyValueNet) or model.policy is None:
+            raise PlayerError(f"{file} holds no network that chooses moves")
+        if game is not None:
+            check_board(model, game, encoder_of(game, features_of(header))[1])
+    except (PlayerError, GameError) as error:
+        raise PlayerError(f"{option} {path}: {error}") from None
     return Policy(file, model, header)
 
 
@@ -159,12 +165,12 @@ def with_values_of(policy: NetworkEvaluator, file: Path) -> LeafEvaluator:
     return evaluate_leaves
 
 
-def check_board(inference: InferenceModel, game: Game, num_planes: int) -> None:
+def check_board(network: InferenceModel | PolicyValueNet, game: Game, num_planes: int) -> None:
     """Raise PlayerError where a network does not take the planes of a game's board."""
-    planes, *board = inference.spec.input_shape
+    planes, *board = network.spec.input_shape
     if planes != num_planes:
         raise PlayerError(f"the network takes {planes} planes, and its features have {num_planes}")
-    if board != [*game.planes_shape[1:]] and not inference.any_size:
+    if board != [*game.planes_shape[1:]] and not network.any_size:
         size = "x".join(map(str, board))
         raise PlayerError(f"the network plays on {size} only, and this is {game.name}")
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from agents.analysis import Analysis, PlayerError, Progress
-from agents.model_files import find_model
+from agents.model_files import check_made_for, find_model
 from games.rules import Game, State, States
 
 if TYPE_CHECKING:
@@ -321,14 +321,7 @@ def _model_for(game: Game, spec: str, path: str) -> Path:
         )
     from nets.model_file import read_header
 
-    header = read_header(file)
-    if header.get("game") not in (game.name, game.family):  # a network of Go may play on several sizes
-        raise PlayerError(f"player {spec!r}: {file} was made for {header.get('game')}, not for {game.name}")
-    if header.get("rules_version") != game.version:
-        raise PlayerError(
-            f"player {spec!r}: {file} was made for version {header.get('rules_version')} of the rules of {game.name}, "
-            f"which are at version {game.version}"
-        )
+    check_made_for(game, file, read_header(file))
     return file
 
 

@@ -111,7 +111,7 @@ def measure(game: Game, network: str, trees: int, leaves: int, visits: int, seed
 def network_of(game: Game, network: str, seed: int) -> InferenceModel:
     """Return the policy-value network of a model file, or one of random weights, for a game's own planes."""
     if find_model(network) is not None:
-        policy = load_policy(network, "--network", game.family)
+        policy = load_policy(network, "--network", game)
         if policy.features != "observe":
             raise BenchError(f"--network {network} sees other planes than the game's own")
         return make_inference(policy.model)

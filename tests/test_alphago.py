@@ -18,6 +18,7 @@ from agents.alphago.config import ReinforceConfig, ValueConfig
 from agents.alphago.policy_games import by_seat, choices, draw_actions, play_games
 from agents.alphago.reinforce import Experience, learn, opponent_of, policy_gradient_loss
 from agents.alphago.value_learning import play_value_games
+from agents.imitation import command as imitate_command
 from agents.learner_command import check_numbers
 from games.catalogue import find_game
 from games.compiled import NDArray
@@ -302,3 +303,36 @@ def test_bad_input_is_one_line_and_status_2(
     told = capsys.readouterr().err.strip()
     assert message in told
     assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("rules_version", "features", "position_bias", "size", "message"),
+    [
+        (SMALL.version + 1, "observe", False, 5, "of the rules of go-5x5, which are at version"),
+        (SMALL.version, "alphago13", False, 5, "the network takes 16 planes, and its features have 48"),
+        (SMALL.version, "nonsense", False, 5, "nonsense"),
+        (SMALL.version, "observe", True, 7, "the network plays on 7x7 only, and this is go-5x5"),
+    ],
+)
+@pytest.mark.parametrize("learner", ["reinforce", "value", "imitate"])
+def test_a_network_of_other_rules_planes_or_boards_is_refused(
+    learner: str,
+    rules_version: int,
+    features: str,
+    position_bias: bool,
+    size: int,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    policy = PointPolicySpec(position_bias=position_bias)
+    spec = PolicyValueSpec((SMALL.planes_shape[0], size, size), (Conv(2, 3, padding=1),), policy=policy)
+    file, out = tmp_path / "model.safetensors", tmp_path / "run"
+    extras = {"features": features}
+    save_model(file, spec.build(), spec, game="go", rules_version=rules_version, training={}, extras=extras)
+    files = {"value": ["--imitating", str(file), "--improved", str(file)]}.get(learner, ["--init", str(file)])
+    main = {"reinforce": reinforce_command, "value": value_command, "imitate": imitate_command}[learner].main
+    assert main([*files, "--game", "go-5x5", "--out", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert f"{files[0]} {file}: " in told and message in told
+    assert len(told.splitlines()) == 1 and not out.exists()

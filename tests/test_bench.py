@@ -308,7 +308,7 @@ def test_peers_that_are_missing_are_skipped_with_a_note(
         ("training --network nature-dqn", "nature-dqn"),
         ("search go --network resnet", "--network: no network preset 'resnet'"),
         ("search go --network nature-dqn", "has no policy and no value"),
-        ("search go --network models/atari-pong", "made for pong, no network that chooses go moves"),
+        ("search go --network models/atari-pong", "was made for pong, not for go-19x19"),
         ("search checkers --leaves 0", "--leaves 0 is less than 1"),
         ("search checkers --visits 3", "--visits 3 is less than 16"),
         ("search checkers --size 9", "only go has sizes"),

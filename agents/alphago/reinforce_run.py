@@ -44,7 +44,7 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
     """Improve the policy to the last iteration, saving as it goes, then match it against the one it began as."""
     config, directory = options.config, run_directory(options, f"reinforce-{options.preset}")
     game = find_game(options.game)
-    first = load_policy(options.init, "--init", game.family)
+    first = load_policy(options.init, "--init", game)
     threads = options.threads or available_processors()
     torch.set_num_threads(threads)
     notice = notice_on(console)

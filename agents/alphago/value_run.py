@@ -46,8 +46,8 @@ def train_from(options: ValueOptions, console: Console) -> None:
     game = find_game(options.game)
     if game.family != "go":
         raise PlayerError(f"--game {options.game}: value networks are for Go: go-9x9, go, ...")
-    imitating = load_policy(options.imitating, "--imitating", game.family)
-    improved = load_policy(options.improved, "--improved", game.family)
+    imitating = load_policy(options.imitating, "--imitating", game)
+    improved = load_policy(options.improved, "--improved", game)
     threads = options.threads or available_processors()
     torch.set_num_threads(threads)
     notice = notice_on(console)

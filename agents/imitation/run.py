@@ -111,7 +111,7 @@ def train_from(options: Options, console: Console) -> None:
 def prepare(options: Options, console: Console) -> Material:
     """Read the records and part them; ValueErrors of one line each say what is wrong with them."""
     game = find_game(options.game)
-    initial = None if options.init is None else load_policy(options.init, "--init", game.family)
+    initial = None if options.init is None else load_policy(options.init, "--init", game)
     features = options.config.features if initial is None else initial.features
     split = split_records(read_records(options, game, console), game, options.config.held_out)
     training, validation = (reader_of(positions, features) for positions in (split.training, split.validation))

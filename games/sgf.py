@@ -7,7 +7,6 @@ as a parse tree; everything else (variations, comments, escapes) goes through sg
 from __future__ import annotations
 
 import codecs
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from sgfmill import sgf_grammar
 
+from games.go import MAX_KOMI
 from games.go_board import MAX_SIZE
 
 MAX_BYTES = 4 << 20  # of a file; a parse tree takes some sixty times as much
 COLOURS = "BW"  # by player
+OWN_APPLICATION = "Playfield"  # AP of the records that are written here
 OWN_PROPERTIES = frozenset(("GM", "FF", "CA", "AP", "SZ", "KM", "HA", "AB", "AW", "AE", "PL", "B", "W", "C"))
 
 PropertyMap = dict[str, list[bytes]]  # raw values by property, as sgfmill's grammar has them
@@ -203,12 +204,16 @@ def _read_start(nodes: Sequence[PropertyMap], first: Sequence[int], rows: int, c
 
 
 def _read_komi(root: PropertyMap) -> float | None:
-    """Return the komi, None where there is none or it is no multiple of one half."""
+    """Return the komi, None where there is none or it is no multiple of one half.
+
+    Above the board's points only our own records mean it: others write 3.75 stones as 375.
+    """
     try:
         komi = float(_simple(root, "KM").replace(",", "."))
     except ValueError:
         return None
-    return komi if math.isfinite(komi) and float(2 * komi).is_integer() and abs(komi) <= MAX_SIZE**2 else None
+    most = MAX_KOMI if _simple(root, "AP") == OWN_APPLICATION else MAX_SIZE**2
+    return komi if abs(komi) <= most and float(2 * komi).is_integer() else None
 
 
 def _read_move(value: bytes, place: str, rows: int, columns: int) -> int:
@@ -314,7 +319,7 @@ def write_game(game: SgfGame) -> bytes:
     start = game.start
     points = {"AB": start.black, "AW": start.white}
     size = str(start.columns) if start.rows == start.columns else f"{start.columns}:{start.rows}"
-    root: dict[str, list[str]] = {"GM": ["1"], "FF": ["4"], "CA": ["UTF-8"], "AP": ["Playfield"], "SZ": [size]}
+    root: dict[str, list[str]] = {"GM": ["1"], "FF": ["4"], "CA": ["UTF-8"], "AP": [OWN_APPLICATION], "SZ": [size]}
     if start.komi is not None:
         root["KM"] = [f"{start.komi:g}"]
     if game.handicap:

@@ -212,6 +212,13 @@ def test_both_ways_of_reading_agree(game: SgfGame) -> None:
     assert read_game(plain) == read_game(plain.rstrip()[:-1] + b";)")  # an empty node more: not a plain line
 
 
+@pytest.mark.parametrize("komi", [361.5, 1000.0, -999.5])
+def test_a_komi_that_was_written_is_read_and_375_of_others_is_no_komi(komi: float) -> None:
+    game = SgfGame(SgfStart(9, 9, komi))
+    assert read_game(write_game(game)) == game
+    assert read_game(b"(;SZ[9]AP[foxwq]KM[375])").start.komi is None
+
+
 def test_what_a_search_thought_is_a_comment() -> None:
     comment = sgf.analysis_comment(0.537, 1600)
     assert comment == "Black wins 53.7 %, 1,600 visits"

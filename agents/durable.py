@@ -87,8 +87,12 @@ def replace_file(path: Path, data: bytes) -> None:
     """Put a whole new file in the place of `path`: at any moment there is the old one or the new one."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     temporary.unlink(missing_ok=True)
-    write_file(temporary, [data])
-    temporary.replace(path)
+    try:
+        write_file(temporary, [data])
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_directory(path.parent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -222,6 +223,23 @@ def test_showboard(controller: Controller) -> None:
     assert first.strip() == "="
     assert lines[0].startswith("   A B C D E ") and "last move D3" in lines[0]
     assert lines[3].startswith(" 3 . . X(O). 3 ") and lines[3].endswith(" komi 7.5")
+
+
+def test_a_record_that_cannot_be_written_whole_leaves_the_old_one(
+    controller: Controller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "game.sgf"
+    controller.tell("komi 1000", f"printsgf {file}")
+    old = file.read_bytes()
+    monkeypatch.setattr("os.write", no_space)
+    assert controller.ask(f"printsgf {file}") == "? cannot write file"
+    assert file.read_bytes() == old and list(tmp_path.iterdir()) == [file]
+    controller.tell("komi 0", f"loadsgf {file}")
+    assert controller.ask("get_komi") == "= 1000"
+
+
+def no_space(descriptor: int, data: bytes) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from agents.durable import replace_file
 from agents.gtp.arguments import (
     Arguments,
     colour_to_play,
@@ -324,7 +325,7 @@ def printsgf(session: Session, arguments: Arguments) -> str:
     if not name.lower().endswith(".sgf"):  # a garbled line must overwrite nothing else
         raise GtpError("cannot write file: its name must end in .sgf")
     try:
-        Path(name).write_bytes(text)
+        replace_file(Path(name), text)
     except (OSError, ValueError):  # ValueError: of a name with a null byte
         raise GtpError("cannot write file") from None
     return ""

@@ -130,16 +130,3 @@ class RoiPool2d(nn.Module):
             for top, left, bottom, right in self.regions
         ]
         return torch.cat(pooled, dim=1)
-
-
-def roi_max_pool(x: Tensor, samples: Tensor, regions: Tensor, output_size: int) -> Tensor:
-    """Max-pool regions that differ from sample to sample (Girshick 2015, section 2.1).
-
-    `samples` int64 [R] says which sample of x [B, C, H, W] a region lies in, `regions` int64 [R, 4] its top,
-    left, bottom and right in cells, the last two exclusive. Returns [R, C, output_size, output_size].
-    """
-    pooled = [
-        functional.adaptive_max_pool2d(x[sample, :, top:bottom, left:right], output_size)
-        for sample, (top, left, bottom, right) in zip(samples.tolist(), regions.tolist(), strict=True)
-    ]
-    return torch.stack(pooled) if pooled else x.new_zeros((0, x.shape[1], output_size, output_size))

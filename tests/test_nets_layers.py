@@ -134,16 +134,6 @@ def test_region_of_interest_pooling() -> None:
     assert gradients_are_right(pooling.RoiPool2d([(0, 0, 4, 4), (1, 0, 3, 4)], 2), doubles(1, 2, 4, 4))
 
 
-def test_region_of_interest_pooling_with_regions_by_sample() -> None:
-    x = doubles(3, 2, 7, 7)
-    samples = torch.tensor([2, 0, 2])
-    regions = torch.tensor([[0, 0, 7, 7], [2, 1, 6, 7], [1, 1, 2, 3]])
-    out = pooling.roi_max_pool(x, samples, regions, 3)
-    for index in range(3):
-        torch.testing.assert_close(out[index], naive_roi(x[samples[index]], *regions[index].tolist(), 3))
-    assert pooling.roi_max_pool(x, samples[:0], regions[:0], 3).shape == (0, 2, 3, 3)
-
-
 def test_absolute_tanh() -> None:
     x = doubles(4, 5)
     torch.testing.assert_close(layers.AbsTanh()(x), x.tanh().abs())

@@ -6,7 +6,7 @@ To learn on with a policy, its network itself is wanted: `load_policy`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from agents.analysis import PlayerError
-from agents.mcts.search import Encoder, LeafEvaluator
+from agents.mcts.search import LeafEvaluator
 from agents.model_files import check_made_for, find_model
 from games.compiled import NDArray
 from games.rules import Game, GameError, States, observe_batch, to_play
 from nets.inference import InferenceModel, make_inference
 from nets.model_file import Header
 from nets.models import PolicyValueNet, load_model, save_model
+
+Encoder = Callable[[States, NDArray], None]  # writes the planes float32[n, C, H, W] of records [n]
 
 
 class NetworkEvaluator:

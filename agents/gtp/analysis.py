@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from agents.analysis import Analysis, MoveAnalysis
 from agents.gtp.arguments import Arguments, parse_colour, parse_int, parse_vertices, vertex
 from agents.gtp.protocol import Stream, Task, UsageError
-from agents.gtp.session import BLACK, Session, batch_of, turn_of, winrate_for
+from agents.gtp.session import BLACK_PLAYER, Session, batch_of, turn_of, winrate_for
 from games.go_playouts import ownership
 from games.go_status import expected_owners
 from games.rules import RESIGN, State, apply, is_over
@@ -118,7 +118,7 @@ class Reporter:
     def __init__(self, session: Session, request: Request, emit: Emit) -> None:
         self._session, self._request, self._emit = session, request, emit
         self._state: State = turn_of(session.state, request.colour)
-        self._sign = 1 if request.colour == BLACK else -1
+        self._sign = 1 if request.colour == BLACK_PLAYER else -1
         self._leads: dict[int, float] = {}  # of the moves that were reported, by action
         self._owners = expected_owners(self._state) * self._sign if request.ownership else None
         self._due = time.monotonic() + min(request.interval, 0.1)  # the first report does not wait

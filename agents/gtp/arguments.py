@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from agents.gtp.protocol import UsageError, parse_vertex
-from agents.gtp.session import BLACK, WHITE, Session
+from agents.gtp.session import BLACK_PLAYER, WHITE_PLAYER, Session
 from games.notation import vertex_name
 
 Arguments = tuple[str, ...]
@@ -16,7 +16,7 @@ MOST_SECONDS = 10**7
 
 def parse_colour(text: str) -> int:
     """Return 0 for Black, 1 for White."""
-    colour = {"b": BLACK, "black": BLACK, "w": WHITE, "white": WHITE}.get(text.lower())
+    colour = {"b": BLACK_PLAYER, "black": BLACK_PLAYER, "w": WHITE_PLAYER, "white": WHITE_PLAYER}.get(text.lower())
     if colour is None:
         raise UsageError("invalid color")
     return colour

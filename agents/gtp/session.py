@@ -19,7 +19,7 @@ from games.go_status import Status, board_of
 from games.rules import RESIGN, Game, GameError, State, States, apply, is_over
 from games.sgf import SgfGame
 
-BLACK, WHITE = 0, 1
+BLACK_PLAYER, WHITE_PLAYER = 0, 1  # the colours of stones are others: games.go_board's
 COLOURS = ("black", "white")
 LATEST_PLY = MAX_PLIES - 361  # of a record from which searches still have room for their lines
 
@@ -285,7 +285,7 @@ class Session:
         if action != self.pass_action or not self.state.passes:
             return False
         score = self.status().score
-        return score > 0 if colour == BLACK else score < 0
+        return score > 0 if colour == BLACK_PLAYER else score < 0
 
     def _is_lost(self, colour: int, analysis: Analysis) -> bool:
         """Count how often the player has seen itself lost, and say whether it gives up."""
@@ -343,7 +343,7 @@ def batch_of(state: State) -> States:
 
 def winrate_for(colour: int, value: float) -> float:
     """Return the chance to win, 0 to 1, of a colour in a position with this value for Black."""
-    return (1 + (value if colour == BLACK else -value)) / 2
+    return (1 + (value if colour == BLACK_PLAYER else -value)) / 2
 
 
 def check_komi(komi: float) -> None:

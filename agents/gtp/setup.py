@@ -20,7 +20,7 @@ from agents.gtp.arguments import (
     vertices,
 )
 from agents.gtp.protocol import GtpError, Task, UsageError, parse_vertex
-from agents.gtp.session import BLACK, COLOURS, HANDICAP_BONUSES, WHITE, Session
+from agents.gtp.session import BLACK_PLAYER, COLOURS, HANDICAP_BONUSES, WHITE_PLAYER, Session
 from agents.terminal.go_view import plain_board
 from games import go
 from games.rules import GameError
@@ -126,13 +126,13 @@ def kata_get_rules(session: Session, arguments: Arguments) -> str:
 
 def set_handicap(session: Session, points: Sequence[int]) -> str:
     """Set handicap stones up; White moves next."""
-    session.place(points, (), WHITE, handicap=len(points))
+    session.place(points, (), WHITE_PLAYER, handicap=len(points))
     return vertices(session, points)
 
 
 def refuse_if_used(session: Session) -> None:
     """Handicap stones come before anything else."""
-    if session.moves or session.stones(BLACK) or session.stones(WHITE):
+    if session.moves or session.stones(BLACK_PLAYER) or session.stones(WHITE_PLAYER):
         raise GtpError("board not empty")
 
 
@@ -201,7 +201,7 @@ def set_position(session: Session, arguments: Arguments) -> str:
     stones: tuple[list[int], list[int]] = ([], [])
     for colour, text in zip(arguments[::2], exactly(arguments, len(arguments) // 2 * 2)[1::2], strict=True):
         stones[parse_colour(colour)].append(parse_point(session, text))
-    session.place(*stones, BLACK)
+    session.place(*stones, BLACK_PLAYER)
     return ""
 
 
@@ -315,7 +315,7 @@ def loadsgf(session: Session, arguments: Arguments) -> str:
 def printsgf(session: Session, arguments: Arguments) -> str:
     """Return the game as SGF, or write it into the file that is named, NAME.sgf; - is no file."""
     first = session.positions[0]
-    black, white = (tuple(session.stones(colour, first)) for colour in (BLACK, WHITE))
+    black, white = (tuple(session.stones(colour, first)) for colour in (BLACK_PLAYER, WHITE_PLAYER))
     start = SgfStart(session.rows, session.columns, session.komi, black, white, int(first.to_move))
     players, actions = (tuple(move[part] for move in session.moves) for part in (0, 1))
     text = write_game(SgfGame(start, actions, players, session.handicap, {"RU": session.rules}))

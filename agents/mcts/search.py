@@ -27,7 +27,6 @@ from games.compiled import NDArray
 from games.rules import Game, States
 
 LeafEvaluator = Callable[[States], tuple[NDArray, NDArray]]  # records [n] -> logits [n, A], the movers' values [n]
-Encoder = Callable[[States, NDArray], None]  # writes the planes float32[n, C, H, W] of records [n]
 
 TREE_BYTES = 2**30  # that all trees may take together where no limit on visits or nodes is set
 EDGE_BYTES = 22

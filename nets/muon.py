@@ -32,9 +32,10 @@ def orthogonalised(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tens
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps of orthogonal matrices for the weights of layers, each unit's a row, and AdamW for all vectors.
+    """Steps of orthogonal matrices for the weights of layers, each unit's a row, and AdamW for the rest.
 
-    A group's `orthogonal` says which of the two it gets. Matrices are multiplied in `dtype`.
+    A group's `orthogonal` says which of the two it gets. Jordan et al. leave the weights of the first layer and of the
+    output layers to AdamW, too. Matrices are multiplied in `dtype`.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float, dtype: torch.dtype = torch.float32) -> None:

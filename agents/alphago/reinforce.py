@@ -6,7 +6,9 @@ less likely by a lost one (REINFORCE, Williams 1992). The baseline is zero, as i
 
 What differs from the paper: boards of any size, fewer games an iteration and a pool that grows sooner, to the scale of
 a laptop; norms use the statistics that imitation left, so that the policy that learns is the one that played; half
-the games have each colour; no move fills an own eye (`agents/alphago/policy_games.py`).
+the games have each colour; no move fills an own eye (`agents/alphago/policy_games.py`). The gradient is a mean over the
+positions of an iteration, where the paper sums over a game's and takes the mean over games, so that the learning rates
+are not comparable; and one longer than `max_gradient_norm` is shortened to it.
 
 n positions, A actions.
 """

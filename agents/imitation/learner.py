@@ -212,7 +212,10 @@ class Learner:
 
 
 def make_optimiser(config: ImitateConfig, model: nn.Module, dtype: torch.dtype) -> torch.optim.Optimizer:
-    """Return the optimiser; biases, those of each point included, and the scales of norms do not decay."""
+    """Return the optimiser; biases, those of each point included, and the scales of norms do not decay.
+
+    Muon's orthogonal steps are for all weights, the first convolution's and the heads' included.
+    """
     weights = {id(weight) for _, weight in penalised_weights(model) if weight.dim() > 1}
     matrices = [parameter for parameter in model.parameters() if id(parameter) in weights]
     others = [parameter for parameter in model.parameters() if id(parameter) not in weights]

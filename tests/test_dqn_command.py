@@ -202,8 +202,6 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--updates", "2"], "--updates 2: only with --replay STEPS"),
         (["--v-max", "5"], "--v-max 5.0: only with --distribution categorical"),
         (["--preset", "rainbow", "--lambda", "0.5"], "--lambda 0.5: only with --replay 0"),
-        (["--preset", "dqn-2015", "--expected-sarsa"], "--expected-sarsa True: only with --replay 0"),
-        (["--noisy", "--expected-sarsa"], "--expected-sarsa True: only with --no-noisy"),
         (["--preset", "dqn-2015", "--priority-exponent", "1"], "--priority-exponent 1.0: only with --prioritised"),
         (["--preset", "quick", "--target-score", "5"], "--target-score 5.0: only with --evaluation-period STEPS"),
         (["--preset", "quick", "--patience", "2"], "--patience 2: only with --evaluation-period STEPS"),

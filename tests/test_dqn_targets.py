@@ -68,13 +68,6 @@ def test_lambda_returns_are_the_mixture_of_n_step_returns(lambda_: float) -> Non
             assert returns[step, env] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_state_is_worth_its_best_action_or_what_play_with_random_ones_expects() -> None:
-    q = np.array([[1, 2, 6], [-1, -2, 0]], np.float32)
-    assert targets.state_values(q, 0.0).tolist() == [6, 0]
-    assert targets.state_values(q, 0.1) == pytest.approx([0.9 * 6 + 0.1 * 3, 0.1 * -1])
-    assert targets.state_values(q, 0.1).dtype == np.float32
-
-
 # --- distributions ----------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.dqn import targets
 from agents.dqn.config import DqnConfig
 from agents.dqn.learner import copy_weights
 from agents.dqn.replay import FRAME, Arrays, Rollout, state_dtype, to_device, to_states
@@ -74,7 +73,7 @@ class Actor:
             self.envs.send(actions)
             rollout.frames[time] = self._frames[:, -1]  # while the emulators run
             rollout.first[time], rollout.actions[time] = self._first, actions
-            rollout.values[time] = self._state_values(q)
+            rollout.values[time] = q.max(1)
             step = self.envs.recv()
             rollout.rewards[time], rollout.terminal[time] = step.rewards, step.terminated
             rollout.truncated[time] = step.truncated
@@ -82,7 +81,7 @@ class Actor:
             self.steps += self.config.num_envs
             results += step.results
         if self.config.learns_on_policy:
-            rollout.values[num_steps] = self._state_values(self._q_values(self._frames))
+            rollout.values[num_steps] = self._q_values(self._frames).max(1)
         return Played(rollout, results)
 
     def _blank(self, num_steps: int) -> Rollout:
@@ -116,10 +115,6 @@ class Actor:
         if self._recorded is None:
             self._recorded = Recorded(self.network.q_values, states)
         return self._recorded(states).cpu().numpy()
-
-    def _state_values(self, q: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the states with these Q-values are worth, [E]."""
-        return targets.state_values(q, self.config.epsilon if self.config.expected_sarsa else 0.0)
 
     def _choose(self, q: NDArray[np.float32], epsilon: float) -> NDArray[np.int64]:
         """Return the best action of each environment or, with probability epsilon, any (epsilon-greedy)."""

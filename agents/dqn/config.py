@@ -59,9 +59,6 @@ class DqnConfig:
     """gamma, a step"""
     lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.65
     """of the lambda returns, without replay"""
-    expected_sarsa: bool = False
-    """without replay: a state is worth what play with --epsilon random actions expects there (van Seijen et al. 2009),
-    not its best action, so that what is learnt is to play well in spite of them"""
     n_step: int = 1
     """n of the n-step returns, with replay"""
     double: bool = False
@@ -195,8 +192,7 @@ def _check_used(config: DqnConfig) -> None:
     on_policy, is_evaluated = config.learns_on_policy, config.evaluation_period > 0
     for is_used, needed, names in (
         (not on_policy, "replay STEPS", NEED_REPLAY),
-        (on_policy, "replay 0", ("lambda_", "epochs", "expected_sarsa")),
-        (not config.noisy, "no-noisy", ("expected_sarsa",)),
+        (on_policy, "replay 0", ("lambda_", "epochs")),
         (config.prioritised, "prioritised", ("priority_exponent", "importance_exponent")),
         (config.distribution != "none", "distribution NAME", ("num_atoms",)),
         (config.distribution == "categorical", "distribution categorical", ("v_min", "v_max")),

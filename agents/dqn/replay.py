@@ -35,7 +35,7 @@ class Rollout(NamedTuple):
     rewards: NDArray[np.float32]  # [T, E]: as learnt, clipped where the config says so
     terminal: NDArray[np.bool_]  # [T, E]: nothing after the step counts
     truncated: NDArray[np.bool_]  # [T, E]: a time limit ended the episode; its last state is not kept
-    values: NDArray[np.float32]  # [T + 1, E]: what each state was worth when it was acted in
+    values: NDArray[np.float32]  # [T + 1, E]: the greatest Q-value of each state when it was acted in
 
 
 class Samples(NamedTuple):

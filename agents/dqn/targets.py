@@ -40,7 +40,7 @@ def lambda_returns(
 ) -> tuple[Floats, Bools]:
     """Return float32 [T, E], Peng's Q(lambda) returns, and bool [T, E], which of them can be learnt from.
 
-    G_t = r_t + discount_t ((1 - lambda) V_t+1 + lambda G_t+1) with V of `state_values` (Peng & Williams 1996; Daley
+    G_t = r_t + discount_t ((1 - lambda) V_t+1 + lambda G_t+1) with V the greatest Q-value (Peng & Williams 1996; Daley
     & Amato 2019, section 2; Gallici et al. 2024, section 4). `values` [T + 1, E] are V of the states acted in and of
     the one after the last. After a step that a time limit has cut short the next state is another episode's:
     that step has no return, and the ones before it see only as far as the value of the state it was taken in.
@@ -52,16 +52,6 @@ def lambda_returns(
         returns[step] = rewards[step] + discounts[step] * mixed
         following = np.where(truncated[step], values[step], returns[step])
     return returns, ~truncated
-
-
-def state_values(q: Floats, epsilon: float) -> Floats:
-    """Return what epsilon-greedy play expects of states with Q-values [E, A], float32 [E].
-
-    With epsilon 0 that is the greatest one, as in Q-learning, else the target of Expected Sarsa (van Seijen et al.
-    2009, equation 5).
-    """
-    greatest: Floats = q.max(1)
-    return (1 - epsilon) * greatest + epsilon * q.mean(1) if epsilon else greatest
 
 
 def categorical_projection(r_t: Tensor, discount_t: Tensor, probabilities_t: Tensor, support: Tensor) -> Tensor:

@@ -65,7 +65,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
     for protocol in (
         # Mnih et al. 2015, Methods.
         Protocol("nature"),
-        # Machado et al. 2018, section 3: sticky actions instead of no-ops, every action, no knowledge of lives.
+        # Machado et al. 2018, section 3: sticky actions instead of no-ops, every action, no knowledge of lives. Four
+        # frames a step, as is usual since; the paper's own results are of five.
         Protocol(
             "machado2018", sticky_probability=0.25, full_action_set=True, max_noops=0, terminal_on_life_loss=False
         ),

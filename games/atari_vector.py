@@ -22,11 +22,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from games.atari import AtariError, AtariGame, GameLog, Protocol, action_names, find_game, find_protocol, max_log_length
+from games.atari import (
+    AtariError,
+    AtariGame,
+    GameLog,
+    Outcome,
+    Protocol,
+    action_names,
+    find_game,
+    find_protocol,
+    max_log_length,
+)
 from games.atari_frames import FRAME_SIZE, compile_kernels
 from games.child_processes import child_settings
 
 STEP, RESET, SAVE, LOAD, STOP = b"step", b"reset", b"save", b"load", b"stop"  # what a process of games is told
+STAY = -1  # in place of an action: the game waits
+NOTHING = Outcome(0, life_lost=False, game_over=False, truncated=False)  # what that leads to
 DONE = b""  # its answer; anything else is what went wrong
 
 SAVED = ("frames", "seed", "first_game", "log_length")  # and the log, as long as the longest
@@ -54,7 +66,6 @@ class Step(NamedTuple):
     ]  # [N], no return follows: the game is over or, where the protocol says so, a life lost
     truncated: NDArray[np.bool_]  # [N], cut off by the protocol
     ended: NDArray[np.bool_]  # [N], a new game has begun; a lost life alone begins none
-    final_frames: NDArray[np.uint8]  # [K, S, 84, 84], the last ones of the K games that ended, in their order
     results: tuple[GameResult, ...]  # of the K games that ended, in their order
 
 
@@ -70,7 +81,6 @@ def _slot_dtype(protocol: Protocol) -> np.dtype[Any]:
             ("game_over", np.bool_),
             ("truncated", np.bool_),
             ("frames", np.uint8, stack),
-            ("final_frames", np.uint8, stack),  # of the game that ended last
             ("result", np.int64, 3),  # its score, steps and frames
             ("first_game", np.int64),  # this and the following: see GameLog, whose seed is above
             ("log_length", np.int64),  # bytes
@@ -101,11 +111,11 @@ class _Games:
                 game.load(GameLog(int(slot["seed"]), int(slot["first_game"]), codes))
 
     def _step(self, game: AtariGame, slot: Any) -> None:
-        outcome = game.step(int(slot["action"]))
+        action = int(slot["action"])
+        outcome = NOTHING if action == STAY else game.step(action)
         slot["score"], slot["life_lost"], slot["game_over"], slot["truncated"] = outcome
         if outcome.game_over or outcome.truncated:
             slot["result"] = game.score, game.steps, game.frames
-            slot["final_frames"] = game.stack
             game.new_game()
 
 
@@ -177,11 +187,14 @@ class AtariEnvs:
         return self.recv()
 
     def send(self, actions: ArrayLike) -> None:
-        """Begin a step; AtariError names an action that does not exist. `recv` must follow."""
+        """Begin a step; AtariError names an action that does not exist. `recv` must follow.
+
+        A game whose action is STAY waits: its frames stay, and nothing is said of it.
+        """
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise AtariError(f"{self.num_envs} actions are needed, not {actions.dtype} {list(actions.shape)}")
-        if actions.min() < 0 or actions.max() >= self.num_actions:
+        if actions.min() < STAY or actions.max() >= self.num_actions:
             raise AtariError(f"actions of {self.game} go from 0 to {self.num_actions - 1}, not {actions.tolist()}")
         if not self._is_on or self._is_stepping:
             raise AtariError("recv ends a step before the next" if self._is_on else "reset comes before the first step")
@@ -209,8 +222,7 @@ class AtariEnvs:
             for place in np.flatnonzero(ended).tolist()
             for score, steps, frames in [slots["result"][place].tolist()]
         )
-        final_frames = slots["final_frames"][ended]
-        return Step(slots["frames"].copy(), rewards, terminated, truncated, ended, final_frames, results)
+        return Step(slots["frames"].copy(), rewards, terminated, truncated, ended, results)
 
     def get_state(self) -> State:
         """Return arrays with which `set_state` goes on bit for bit, in this process or another; between steps."""
@@ -271,7 +283,7 @@ def _work(connection: Connection, memory: Any, start: int, stop: int, game: str,
     for number in (signal.SIGINT, signal.SIGTERM):  # for the learner, which then saves and stops us
         signal.signal(number, signal.SIG_IGN)
     games = _Games(game, protocol, np.frombuffer(memory, _slot_dtype(protocol))[start:stop])
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         while (order := connection.recv_bytes()) != STOP:
             try:
                 games.obey(order)

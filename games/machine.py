@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+
 
 def available_processors() -> int:
     """Return how many processors this process may use."""
@@ -15,8 +17,29 @@ def available_processors() -> int:
 
 def free_memory() -> int | None:
     """Return the bytes that a process can still get without swapping, None where the system does not say."""
+    free = [] if (available := _read_number(PROC / "meminfo", "MemAvailable:")) is None else [1024 * available]
+    for group in _control_groups():
+        most, used = _read_number(group / "memory.max"), _read_number(group / "memory.current")
+        if most is not None and used is not None:
+            free.append(max(0, most - used + (_read_number(group / "memory.stat", "inactive_file") or 0)))
+    return min(free, default=None)
+
+
+def _control_groups() -> list[Path]:
+    """Return the folders of this process's control group, which may limit its memory, and of those it lies in."""
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
+        lines = (PROC / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    names = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+    folders = [CONTROL_GROUPS / name for name in names]
+    return [group for folder in folders for group in (folder, *folder.parents) if group.is_relative_to(CONTROL_GROUPS)]
+
+
+def _read_number(path: Path, name: str = "") -> int | None:
+    """Return the number that a file consists of, or that of its line of this name; None where there is none."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+        return next(int(line.removeprefix(name).split()[0]) for line in lines if line.startswith(name))
+    except (OSError, StopIteration, ValueError, IndexError):
         return None

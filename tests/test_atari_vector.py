@@ -14,7 +14,7 @@ import pytest
 
 from games import atari
 from games.atari import PROTOCOLS, AtariError, for_evaluation
-from games.atari_vector import AtariEnvs, GamesLostError, Step
+from games.atari_vector import STAY, AtariEnvs, GamesLostError, Step
 
 N = 3
 
@@ -48,6 +48,20 @@ def test_saved_games_go_on_bit_for_bit_in_any_number_of_processes(game: str, pro
     fresh.close()
     if game == "breakout":
         assert any(step.ended.any() for step in expected), "what follows a saved state goes through a new game"
+
+
+@pytest.mark.parametrize("num_processes", [0, 2])
+def test_a_game_that_stays_waits_for_the_others(num_processes: int) -> None:
+    envs, all_play = AtariEnvs("pong", N, num_processes=num_processes), AtariEnvs("pong", N)
+    for each in (envs, all_play):
+        each.reset(seed=5)
+    before = envs.frames
+    waited, moved = envs.step([2, STAY, 3]), all_play.step([2, 0, 3])
+    assert np.array_equal(waited.frames[1], before[1]) and waited.rewards[1] == 0 and not waited.ended[1]
+    assert np.array_equal(waited.frames[[0, 2]], moved.frames[[0, 2]])
+    envs.step([STAY, 0, STAY])
+    assert np.array_equal(envs.frames, all_play.frames), "all have played the same"
+    envs.close()
 
 
 @pytest.mark.parametrize("game", ["qbert", "breakout", "skiing"])
@@ -84,7 +98,6 @@ def test_lives_end_returns_and_games_end_episodes() -> None:
     assert lost.index(ended[0]) == 4, "the fifth ball that is lost ends the game"
     end = steps[ended[0]]
     assert (end.frames[0, :3] == 0).all()
-    assert (end.final_frames[0, :3] == steps[ended[0] - 1].frames[0, 1:]).all()
     (result,) = end.results
     assert result.place == 0
     assert result.steps == ended[0] + 1

@@ -72,7 +72,7 @@ def steps_of(config: DqnConfig, device: torch.device, seed: int) -> Steps:
     size = config.batch_size
 
     def states() -> Any:
-        return rng.integers(256, size=(size, 84, 84, 4)).astype(state_dtype(device))
+        return rng.integers(256, size=(size, 84, 84, 4)).astype(state_dtype(device, torch.float32))
 
     return Steps(
         slots=np.arange(size),

@@ -150,6 +150,19 @@ def test_a_model_tells_where_it_comes_from(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / "run"
+    arguments = [*TINY, "--steps", "320", "--evaluation-period", "32", "--patience", "2", "--out", str(directory)]
+    assert dqn_command.main(arguments) == 0
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "evaluation" in line] == [32, 64, 96] and lines[-1]["step"] == 96
+    files = outcome(directory)
+    assert "2 evaluations brought no better score than 6" in capsys.readouterr().err
+    assert dqn_command.main([*arguments, "--resume"]) == 0
+    assert outcome(directory) == files, "and it is still at its end"
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_run_closes_with_what_to_do_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = tmp_path / "run"
     assert dqn_command.main([*TINY, "--steps", "32", "--out", str(directory)]) == 0

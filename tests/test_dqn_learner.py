@@ -19,6 +19,7 @@ from agents.dqn.loop import Training, epsilon_at, learning_rate_at
 from agents.dqn.networks import q_network_spec
 from agents.dqn.replay import Samples
 from agents.dqn.targets import categorical_loss
+from games.atari import PROTOCOLS
 from games.atari_vector import AtariEnvs
 from nets.blocks import Linear, Norm
 from nets.layers import NoisyLinear
@@ -60,7 +61,7 @@ COMPOSITIONS = {
     ),
     "dqn-2015": REPLAY,
     "dqn-2013": replace(REPLAY, target_period=0, shards=1),
-    "quantile": replace(REPLAY, distribution="quantile", optimiser="adam", num_atoms=5, layer_norm=True),
+    "quantile": replace(REPLAY, distribution="quantile", optimiser="adam", num_atoms=5, norm="layer"),
     "rainbow": replace(RAINBOW, optimiser="adam"),
 }
 
@@ -175,7 +176,9 @@ def test_a_loss_that_is_not_finite_is_told() -> None:
 
 def test_networks_are_put_together_as_the_switches_say() -> None:
     spec = q_network_spec(PRESETS["fast"], 6)
-    assert sum(isinstance(block, Norm) for block in spec.trunk) == 4
+    assert [block.type for block in spec.trunk if isinstance(block, Norm)] == ["layer"] * 4
+    pqn = q_network_spec(PRESETS["pqn"], 6)
+    assert [block.type for block in pqn.trunk if isinstance(block, Norm)] == ["channel"] * 3 + ["layer"]
     nature = q_network_spec(PRESETS["dqn-2015"], 6)
     assert not any(isinstance(block, Norm) for block in nature.trunk) and nature.head.hidden == 0
     rainbow = q_network_spec(PRESETS["rainbow"], 6)
@@ -232,6 +235,25 @@ def test_a_restored_training_goes_on_bit_for_bit(name: str) -> None:
     finally:
         ours.close()
         theirs.close()
+
+
+@pytest.mark.parametrize("config", [FAST, replace(REPLAY, n_step=3)], ids=["the newest rollout", "replay"])
+def test_nothing_is_learnt_across_a_game_that_is_cut_off(config: DqnConfig) -> None:
+    protocol = replace(PROTOCOLS["nature"], max_episode_frames=60)  # some twelve steps after the no-ops
+    envs = AtariEnvs("breakout", 2, protocol)
+    training = Training(replace(config, game="breakout"), envs, CPU)
+    memory = training.source.memory
+    for _ in training.rounds():
+        now = min(memory.num_written, memory.capacity)
+        newest = [(memory.num_written - back) % memory.capacity for back in range(1, now)]
+        for time in newest[1:]:
+            following = (time + 1) % memory.capacity
+            assert (memory.first[following][memory.truncated[time]]).all(), "another game follows"
+        for samples in training.source.minibatches(0.5) if training.actor.steps > config.warmup else ():
+            times, places = np.divmod(samples.slots, 2)
+            assert not memory.truncated[times, places].any()
+    assert memory.truncated.any()
+    envs.close()
 
 
 def test_the_actor_plays_what_its_network_and_its_generator_say() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shlex
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import tyro
 
 from agents import learner_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError, check
-from agents.learner_command import notice_on, run_directory
+from agents.learner_command import MOST_SEED, notice_on, run_directory
 from agents.model_files import BEST_FILE, MODEL_FILE, find_model
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from games.atari_vector import AtariEnvs
 
 REPORT_EPISODES = 30
-REPORT_SEED = 1_000_000  # of the closing score: the seeds neither of training nor of the evaluations on the way
-EVALUATION_SEED = 2_000_000
+REPORT_SEED = MOST_SEED + 1  # of the closing score: the seeds neither of training nor of the evaluations on the way
+EVALUATION_SEED = MOST_SEED + 2
 TOLD_FROM = 1e9  # bytes of memory that are worth a line
 EXTENDABLE = {"steps", "target_score"}  # fields that a resumed run may change
 
@@ -39,10 +40,11 @@ class Options:
 
     Presets: fast (parallel games, no replay: the soonest to a good score on two cores), quick (two minutes), pqn (the
     method that fast is made from, with its published settings: Gallici et al. 2024), dqn-2015 (Mnih et al. 2015),
-    dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al. 2018). Convolutions
-    are in bfloat16 where the processor or the GPU has it. In dqn-2015, dqn-2013 and rainbow the games are played by
-    weights one update older. Exactly as published: --no-overlap --precision float32. A preset sets the options below;
-    an option given on the command line overrides it. Steps are the agent's, 4 frames each.
+    dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al. 2018). All layers
+    but the head are in bfloat16 where the processor or the GPU has it; in dqn-2015, dqn-2013 and rainbow the games are
+    played by weights one update older: --no-overlap --precision float32 is as published. (What else differs, above all
+    after a lost life, is told in agents/dqn/config.py.) A preset sets the options below; an option given on the command
+    line overrides it. Steps are the agent's, 4 frames each.
 
     examples:
       train.py dqn --game pong --preset fast
@@ -175,11 +177,11 @@ def tell_memory(config: DqnConfig, notice: Callable[[str], None]) -> None:
             )
         return
     needed = memory_bytes(config.replay, 1)
-    gigabytes = f"{needed / 1e9:.1f} GB"
+    gigabytes, grain = f"{needed / 1e9:.1f} GB", math.lcm(1000, config.num_envs)
     if free is not None and needed > free:
         raise DqnConfigError(
             f"--replay {config.replay}: the steps take {gigabytes} of memory and {free / 1e9:.1f} GB are free here; "
-            f"--replay {int(0.8 * free / memory_bytes(1, 1)) // 1000 * 1000} would fit"
+            f"--replay {int(0.8 * free / memory_bytes(1, 1)) // grain * grain} would fit"
         )
     if needed > TOLD_FROM:
         notice(f"the replay memory will take {gigabytes}, {config.replay} steps")

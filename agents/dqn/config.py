@@ -28,7 +28,7 @@ class DqnConfig:
     """Atari game, by its ROM's name; a misspelt one is answered with suggestions"""
     protocol: Literal["nature", "machado2018"] = "nature"
     """what is trained and evaluated under: nature (no-ops, minimal actions, a lost life ends the return) or machado2018
-    (sticky actions, all 18 actions, lives unknown)"""
+    (sticky actions, all 18 actions, lives unknown; 4 frames a step, the paper's own results are of 5)"""
     seed: int = 0
     """of weights, exploration, sampling and games"""
     steps: int = 1_500_000
@@ -40,8 +40,9 @@ class DqnConfig:
 
     network: Literal["small", "nature-dqn", "dqn-2013", "impala"] = "small"
     """small: the convolutions of nature-dqn with 16, 32 and 32 filters and 256 units"""
-    layer_norm: bool = True
-    """normalise after each convolution and hidden layer (PQN)"""
+    norm: Literal["none", "layer", "channel"] = "layer"
+    """after each convolution and hidden layer (PQN): layer, over all maps of a state at once; channel, over the
+    channels of each point"""
     dueling: bool = False
     """value and advantages apart (Wang et al. 2016)"""
     noisy: bool = False
@@ -123,7 +124,7 @@ class DqnConfig:
     checkpoint_period: int = 250_000
     """steps between two checkpoints"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """of the convolutions; auto: bfloat16 where the processor or the GPU has instructions for it"""
+    """of all layers but the head; auto: bfloat16 where the processor or the GPU has instructions for it"""
     overlap: bool = False
     """play the next rollout while the learner learns from those before, with weights that are one round older"""
     shards: int = 2
@@ -236,14 +237,17 @@ _QUICK = replace(_FAST, steps=150_000, epsilon_steps=30_000, evaluation_period=0
 # steps, as in the authors' program (50 million of 4 frames are the "38 days" that it tells); the period of the target
 # network is in updates, as the table says, where the program counts steps. RMSProp's 0.01 is added to squares of
 # gradients that the authors' program sums over the 32 steps of a minibatch, and ours are means. What differs:
-# convolutions in bfloat16 where the processor computes in it (--precision float32 is as published), and play that is
-# one update older (--overlap).
+# - all layers but the head compute in bfloat16 where the processor does (--precision float32 is as published);
+# - play is one update older (--no-overlap is as published);
+# - games are cut off after 18,000 frames in training, too, where that limit is the evaluation's;
+# - the stacks after a lost life go on with the frames before it, and no no-ops follow it: the authors' program makes
+#   those frames black and plays up to 30 of them.
 _DQN_2015 = DqnConfig(
     steps=50_000_000,
     num_envs=1,
     rollout=4,  # "update frequency": steps an update
     network="nature-dqn",
-    layer_norm=False,
+    norm="none",
     loss="clipped",
     replay=1_000_000,
     warmup=50_000,
@@ -265,10 +269,13 @@ _DQN_2015 = DqnConfig(
     shards=1,
 )
 
-# Mnih et al. 2013: 10 million frames, the smaller network, no target network; what it leaves open is as in 2015.
-_DQN_2013 = replace(_DQN_2015, network="dqn-2013", target_period=0, steps=10_000_000)
+# Mnih et al. 2013: 10 million frames, the smaller network, no target network, an update each step, squared errors. What
+# it leaves open is as in 2015; so is the end of the return at a lost life, of which it does not speak.
+_DQN_2013 = replace(_DQN_2015, network="dqn-2013", target_period=0, steps=10_000_000, rollout=1, loss="squared")
 
-# Hessel et al. 2018, table 1, its frames divided by 4; epsilon as it says for a run without noisy layers.
+# Hessel et al. 2018, table 1, its frames divided by 4; epsilon as it says for a run without noisy layers. Gradients are
+# cut to length 10, as Wang et al. 2016 do for dueling networks. What differs in dqn-2015 differs here, too, and games
+# of 30 minutes, not 5, are usual with Rainbow.
 _RAINBOW = replace(
     _DQN_2015,
     double=True,
@@ -290,15 +297,18 @@ _RAINBOW = replace(
     evaluation_epsilon=0.001,
 )
 
-# Gallici et al. 2024, as the authors' program has it for Atari (10 million steps of 4 frames), but for convolutions in
-# bfloat16 where the processor or the GPU computes in it.
+# Gallici et al. 2024, as the authors' program has it for Atari (10 million steps of 4 frames). What differs: bfloat16,
+# as above; weights begin as torch's do, not by He's rule; a lost life is followed neither by no-ops nor by FIRE; a
+# game's first stack is black but for its first frame, where theirs repeats it.
 _PQN = replace(
     _FAST,
     steps=10_000_000,
     num_envs=128,
     network="nature-dqn",
     batch_size=128,
+    norm="channel",
     optimiser="radam",
+    optimiser_epsilon=1e-8,
     learning_rate=2.5e-4,
     final_learning_rate=1.0,
     learning_rate_warmup=0,

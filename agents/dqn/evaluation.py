@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from agents.dqn.actor import q_values
-from games.atari_vector import AtariEnvs, GameResult
+from games.atari_vector import STAY, AtariEnvs, GameResult
 from nets.models import QNetwork
 
 
@@ -25,10 +25,11 @@ def evaluate(
     results: dict[int, GameResult] = {}
     while len(results) < envs.num_envs:
         playing = np.array([place not in results for place in range(envs.num_envs)])
-        actions = np.zeros(envs.num_envs, np.int64)
+        actions = np.full(envs.num_envs, STAY)
         actions[playing] = q_values(network, frames[playing], device).argmax(1)
         explores = rng.random(envs.num_envs) < epsilon
-        step = envs.step(np.where(explores, rng.integers(envs.num_actions, size=envs.num_envs), actions))
+        anything = rng.integers(envs.num_actions, size=envs.num_envs)
+        step = envs.step(np.where(playing & explores, anything, actions))
         frames = step.frames
         for result in step.results:
             results.setdefault(result.place, result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from agents.dqn.config import DqnConfig
 from nets.blocks import Block, Conv, Linear, Norm, Relu, Residual
@@ -31,8 +32,8 @@ def q_network_spec(config: DqnConfig, num_actions: int) -> QNetworkSpec:
         layer = trunk[-2]
         assert isinstance(layer, Linear)
         trunk, hidden = trunk[:-2], layer.features
-    if config.layer_norm:
-        trunk = with_layer_norm(trunk)
+    if config.norm != "none":
+        trunk = with_norms(trunk, config.norm)
     head = QHeadSpec(
         num_actions,
         hidden=hidden,
@@ -46,13 +47,13 @@ def q_network_spec(config: DqnConfig, num_actions: int) -> QNetworkSpec:
     return QNetworkSpec(ATARI_SHAPE, trunk, head)
 
 
-def with_layer_norm(trunk: Sequence[Block]) -> tuple[Block, ...]:
+def with_norms(trunk: Sequence[Block], kind: Literal["layer", "channel"]) -> tuple[Block, ...]:
     """Return a trunk that normalises after each convolution and hidden layer, before what follows (PQN, section 3)."""
     blocks: list[Block] = []
     for block in trunk:
         if isinstance(block, Residual):
-            block = replace(block, norm="layer")
+            block = replace(block, norm=kind)
         blocks.append(block)
         if isinstance(block, Conv | Linear):
-            blocks.append(Norm("layer"))
+            blocks.append(Norm(kind if isinstance(block, Conv) else "layer"))
     return tuple(blocks)

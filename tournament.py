@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agents.game_log import GameLog
     from agents.match import Contestant, GameRecord, ScheduledGame
-    from agents.standings import Decision, Match, Score, Standing, Standings
+    from agents.standings import Match, MatchTest, Score, Standing, Standings
     from games.rules import Game
 
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
@@ -145,8 +145,8 @@ def run(options: Options) -> int:
         print(json.dumps(document(tournament, standings, time.monotonic() - started)))
     elif tournament.records:
         Console().print(show(standings))
-    if options.sprt is not None and is_complete:
-        console.print(verdict(tournament))
+    if tournament.test is not None and is_complete:
+        console.print(verdict(tournament.test))
     if options.out is not None:
         console.print(f"{len(tournament.records)} of {len(tournament.games)} games are saved in {options.out}")
     if not is_complete:
@@ -183,17 +183,12 @@ class Tournament:
     records: list[GameRecord]  # those that are finished
     log: GameLog | None  # None: nothing is saved
     referee: str | None = None
-    sprt: tuple[float, float] | None = None  # the Elo differences of which the games are to tell one
+    test: MatchTest | None = None  # of two players, which ends the match
 
     @property
-    def decision(self) -> Decision | None:
-        """What the games so far have told of the two."""
-        from agents.standings import decided
-
-        if self.sprt is None:
-            return None
-        first, second = self.players
-        return decided((first.name, second.name), self.records, self.sprt)
+    def is_decided(self) -> bool:
+        """Whether the games so far have ended the test."""
+        return self.test is not None and self.test.note(self.records) is not None
 
     def close(self) -> None:
         """Close the files."""
@@ -206,6 +201,7 @@ def prepare(options: Options, console: Console) -> Tournament:
     from agents.game_log import GameLog
     from agents.match import contestants, schedule
     from agents.player import OutsidePlayer, make_player
+    from agents.standings import MatchTest
     from agents.umpire import make_umpire
     from games.openings import OPENINGS, parse_openings
 
@@ -236,7 +232,8 @@ def prepare(options: Options, console: Console) -> Tournament:
         log = GameLog(options.out, game, config, options.resume, notice=console.print)
     games = schedule(len(players), options.games, openings, options.seed)
     records = log.records if log is not None else []
-    return Tournament(game, rules, choice, options.seed, players, games, records, log, options.referee, options.sprt)
+    test = None if options.sprt is None else MatchTest((players[0].name, players[1].name), options.sprt)
+    return Tournament(game, rules, choice, options.seed, players, games, records, log, options.referee, test)
 
 
 def chosen_game(options: Options) -> Game:
@@ -268,7 +265,7 @@ def play(tournament: Tournament, workers: int, console: Console) -> bool:
     games = play_games(tournament.game, tournament.players, missing, tournament.rules, workers, tournament.referee)
     try:
         with contextlib.closing(games), progress(tournament, console) as advance:
-            for record in games if tournament.decision is None else ():
+            for record in () if tournament.is_decided else games:
                 if tournament.log is None:
                     tournament.records.append(record)
                 else:
@@ -278,7 +275,7 @@ def play(tournament: Tournament, workers: int, console: Console) -> bool:
                     told.add(loser)
                     console.print(f"{loser} forfeits a game ({record.reason}): {record.fault}")
                 advance()
-                if tournament.decision is not None:
+                if tournament.is_decided:
                     break
     except KeyboardInterrupt:
         return False
@@ -349,19 +346,18 @@ def document(tournament: Tournament, standings: Standings, seconds: float) -> di
             }
             for match in standings.matches
         ],
-        "sprt": decision_fields(tournament),
+        "sprt": None if tournament.test is None else sprt_fields(tournament.test),
         "endings": standings.endings,
         "first_mover": score_fields(standings.first_mover),
         "seconds": round(seconds, 3),
     }
 
 
-def verdict(tournament: Tournament) -> str:
+def verdict(test: MatchTest) -> str:
     """Say how the sequential test ended."""
-    assert tournament.sprt is not None
-    names, decision = [player.name for player in tournament.players], tournament.decision
+    names, decision = test.players, test.decision
     if decision is None:
-        low, high = tournament.sprt
+        low, high = test.elos
         return f"the test did not end: {names[0]} may be {low:g} or {high:g} Elo points stronger than {names[1]}"
     chosen, other = decision.elos[decision.accepted], decision.elos[1 - decision.accepted]
     return (
@@ -375,14 +371,12 @@ def score_fields(score: Score) -> dict[str, float]:
     return {"points": score.points, "games": score.games, "won": score.won, "drawn": score.drawn, "lost": score.lost}
 
 
-def decision_fields(tournament: Tournament) -> dict[str, object] | None:
-    """Return the sequential test for the document, or None where none was asked for."""
-    if tournament.sprt is None:
-        return None
-    decision = tournament.decision
+def sprt_fields(test: MatchTest) -> dict[str, object]:
+    """Return a sequential test for the document."""
+    decision = test.decision
     accepted = None if decision is None else decision.elos[decision.accepted]
     told = {} if decision is None else {"pairs": decision.pairs, "llr": round(decision.llr, 3)}
-    return {"elos": tournament.sprt, "accepted": accepted, **told}
+    return {"elos": test.elos, "accepted": accepted, **told}
 
 
 def rating_fields(rated: Standing | Match) -> dict[str, float | None]:

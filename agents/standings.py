@@ -133,7 +133,8 @@ def rate_match(players: tuple[str, str], records: Sequence[GameRecord]) -> Match
     results = [result for pair in by_opening.values() for result in pair]
     score = score_of(results)
     if all(len(pair) == 2 for pair in by_opening.values()):
-        elo, low, high = paired_match_elo(half_points(list(by_opening.values())))
+        points = Counter(int(sum(pair)) + 2 for pair in by_opening.values())  # half points: -2 ... 2 become 0 ... 4
+        elo, low, high = paired_match_elo([points[k] for k in range(5)])
     else:
         elo, low, high = match_elo(score.won, score.drawn, score.lost)
     return Match(players, score, elo, low, high, superiority=los(score.won, score.lost))
@@ -148,26 +149,28 @@ def results_by_opening(players: tuple[str, str], records: Sequence[GameRecord]) 
     return by_opening
 
 
-def half_points(pairs: Sequence[Sequence[float]]) -> list[int]:
-    """Count the pairs of results, 1, 0 or -1 each, by the half points that they make: 0 ... 4."""
-    counts = Counter(int(sum(pair)) + 2 for pair in pairs)
-    return [counts[k] for k in range(5)]
-
-
-def decided(players: tuple[str, str], records: Sequence[GameRecord], elos: tuple[float, float]) -> Decision | None:
-    """Return what a sequential test of two strengths says of the first player after the fewest pairs, None if nothing.
+class MatchTest:
+    """A sequential test of two strengths on the games of two players, as they are played.
 
     Pairs of games count in the order of the schedule, up to the first that is not complete, so that games which happen
     to end early do not weigh more.
     """
-    by_opening = results_by_opening(players, records)
-    pairs: list[list[float]] = []
-    while len(by_opening.get(len(pairs), ())) == 2:
-        pairs.append(by_opening[len(pairs)])
-        test = sprt(half_points(pairs), *elos)
-        if test.accepted is not None:
-            return Decision(elos, test.accepted, len(pairs), test.llr)
-    return None
+
+    def __init__(self, players: tuple[str, str], elos: tuple[float, float]) -> None:
+        self.players = players
+        self.elos = elos  # that the first may be stronger
+        self.decision: Decision | None = None
+        self._counts = [0] * 5  # pairs by the half points of the first
+
+    def note(self, records: Sequence[GameRecord]) -> Decision | None:
+        """Take in what is new among all games so far; return the decision, of the fewest pairs, None while open."""
+        by_opening = results_by_opening(self.players, records)
+        while self.decision is None and len(pair := by_opening.get(sum(self._counts), [])) == 2:
+            self._counts[int(sum(pair)) + 2] += 1
+            test = sprt(self._counts, *self.elos)
+            if test.accepted is not None:
+                self.decision = Decision(self.elos, test.accepted, sum(self._counts), test.llr)
+        return self.decision
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------

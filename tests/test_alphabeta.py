@@ -1,37 +1,31 @@
-"""Alpha-beta against plain minimax, on solved positions, and at its limits."""
+"""Alpha-beta against plain minimax, and on solved positions."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 import math
-import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
-import numba
 import numpy as np
 import pytest
 
 from agents import alphabeta, evaluators
 from agents.alphabeta import ENTRY, WIN, Searcher, SearchLimits, expected_return
 from agents.analysis import Analysis
-from agents.evaluators import SCORE_UNIT, Evaluator, anaconda, evaluate, lines, material
-from games.checkers import BLACK, CHECKERS, NUM_SQUARES, WHITE, start_history
+from agents.evaluators import Evaluator, evaluate, lines, material
+from games.checkers import BLACK, CHECKERS, start_history
 from games.compiled import count_bits, njit
 from games.connect_four import CONNECT_FOUR
 from games.endgame import NO_TABLES, Tables, load_or_build
 from games.notation import Turn, legal_turns, play_turn
 from games.pdn import parse_fen
 from games.rules import Game, State, apply, game_of, is_over, is_quiet, record_dtype, returns, to_play
-from nets.anaconda_layout import NUM_WEIGHTS
-from tests.reference import rotate
+from tests.search_subjects import needs_jit, random_checkers, random_network
 from tests.tic_tac_toe import TIC_TAC_TOE
-
-needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="millions of nodes: numba is switched off")
-
 
 # --- an evaluator for the game that lives in tests/ -------------------------------------------------------------------
 
@@ -57,30 +51,7 @@ def corners() -> Evaluator:
     return evaluator[0]
 
 
-def random_network() -> Evaluator:
-    weights = np.random.default_rng(5).uniform(-0.2, 0.2, (1, NUM_WEIGHTS)).astype(np.float32)
-    return anaconda(weights, np.array([1.8], np.float32))[0]
-
-
 # --- positions --------------------------------------------------------------------------------------------------------
-
-
-def random_checkers(rng: np.random.Generator) -> State:
-    """Return a position of 3 to 9 pieces, many of them kings, either side to move: captures come soon."""
-    state = CHECKERS.new(1, "endless")[0]
-    while True:
-        count = int(rng.integers(3, 10))
-        squares = [int(square) for square in rng.permutation(NUM_SQUARES)[:count]]
-        black, white = squares[: count // 2], squares[count // 2 :]
-        crowned = set(rng.permutation(squares)[: rng.integers(count)].tolist())
-        kings = crowned | {square for square in black if square >= 28} | {square for square in white if square < 4}
-        state.black, state.white, state.kings = (
-            sum(1 << square for square in group) for group in (black, white, kings)
-        )
-        state.to_play = rng.integers(2)
-        start_history(state)
-        if not is_over(state):
-            return state
 
 
 def random_line(game: Game, plies: int) -> Callable[[np.random.Generator], State]:
@@ -469,146 +440,3 @@ def test_a_shorter_win_is_preferred() -> None:
     for depth in (1, 2, 5):
         assert found.score(connect_four("112233"), depth) == WIN - 1
     assert found.score(connect_four("44553"), 5) == 2 - WIN
-
-
-# --- limits -----------------------------------------------------------------------------------------------------------
-
-
-def opening() -> State:
-    return CHECKERS.new(1, "endless")[0]
-
-
-def without_time(analysis: Analysis) -> Analysis:
-    return replace(analysis, seconds=0.0)
-
-
-@needs_jit
-def test_a_search_may_be_stopped_from_another_thread() -> None:
-    searcher = Searcher(CHECKERS, material(), table_bits=12)
-    seen: list[Analysis] = []
-    found: list[Analysis] = []
-    is_deep = threading.Event()
-
-    def on_iteration(analysis: Analysis) -> None:
-        seen.append(analysis)
-        if analysis.depth == 4:
-            is_deep.set()
-
-    thread = threading.Thread(target=lambda: found.append(searcher.search(opening(), SearchLimits(), on_iteration)))
-    thread.start()
-    assert is_deep.wait(60)
-    searcher.stop()
-    thread.join(60)
-    assert not thread.is_alive()
-    assert found == [seen[-1]]
-    assert 4 <= found[0].depth < 64
-    assert [analysis.depth for analysis in seen] == list(range(1, found[0].depth + 1))
-    assert found[0].action in CHECKERS.legal_actions(opening())
-    assert searcher.search(opening(), SearchLimits(depth=3)).depth == 3, "a stop counts for one search"
-
-
-@needs_jit
-def test_one_turn_is_searched_to_its_end_however_early_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stop comes when the search has begun and seen nothing."""
-    searcher = Searcher(CHECKERS, material(), table_bits=12)
-    expected = searcher.search(opening(), SearchLimits(depth=1))
-    real = alphabeta.search_root
-    stops = [1, 1, 1]
-
-    def stopped_at_once(search: State, *rest: object) -> int:
-        if stops:
-            search.stop = stops.pop()
-        return real(search, *rest)
-
-    monkeypatch.setattr(alphabeta, "search_root", stopped_at_once)
-    searcher.clear()
-    found = searcher.search(opening(), SearchLimits())
-    assert not stops
-    assert (found.action, found.value, found.depth) == (expected.action, expected.value, 1)
-
-
-@needs_jit
-def test_one_turn_is_searched_to_its_end_whatever_the_node_limit() -> None:
-    """Two armies of kings: the captures of a single turn and its answers are tens of thousands of positions."""
-    state = parse_fen(
-        "W:WK1,K2,K9,K10,K11,K16,K18,K19,K21,K26,K27,K29:BK3,K5,K6,K12,K13,K15,K22,K23,K24,K25,K31,K32", "endless"
-    )[0]
-    searcher = Searcher(CHECKERS, material(), table_bits=12)
-    expected = searcher.search(state, SearchLimits(depth=1))
-    assert expected.nodes > 5_000
-    searcher.clear()
-    assert without_time(searcher.search(state, SearchLimits(nodes=1))) == without_time(expected)
-
-
-@needs_jit
-def test_time_ends_a_search() -> None:
-    found = Searcher(CHECKERS, material(), table_bits=12).search(opening(), SearchLimits(seconds=0.02))
-    assert 1 <= found.depth < 64
-
-
-@needs_jit
-def test_nodes_end_a_search() -> None:
-    searcher = Searcher(CHECKERS, material(), table_bits=12)
-    seen: list[Analysis] = []
-    deepest = 0
-    for nodes in (1, 3_000, 30_000, 100_000):
-        searcher.clear()
-        seen.clear()
-        found = searcher.search(opening(), SearchLimits(nodes=nodes), seen.append)
-        spent = int(searcher._search.nodes)
-        assert found == seen[-1]
-        assert found.nodes <= spent
-        assert nodes <= spent < nodes + 2_048, "a look at the limit every 1,024 nodes, and a whole first turn"
-        assert found.depth >= deepest
-        deepest = found.depth
-    assert deepest >= 6
-
-
-@needs_jit
-def test_the_only_action_is_chosen() -> None:
-    state = parse_fen("B:W14:B9,1", "endless")[0]
-    assert len(CHECKERS.legal_actions(state)) == 1
-    found = Searcher(CHECKERS, material(), table_bits=10).search(state, SearchLimits(depth=4))
-    assert [found.action] == CHECKERS.legal_actions(state)
-    assert found.value == 1.0
-
-
-@needs_jit
-def test_clear_makes_a_search_depend_on_its_position_alone() -> None:
-    searcher = Searcher(CHECKERS, random_network(), table_bits=12)
-    limits = SearchLimits(depth=5)
-    first = searcher.search(opening(), limits)
-    again = searcher.search(opening(), limits)
-    assert again.nodes < first.nodes, "without clear() the table remembers"
-    assert again.value == first.value
-    searcher.search(random_checkers(np.random.default_rng(1)), limits)
-    searcher.clear()
-    assert without_time(searcher.search(opening(), limits)) == without_time(first)
-    assert without_time(Searcher(CHECKERS, random_network(), table_bits=12).search(opening(), limits)) == (
-        without_time(first)
-    )
-
-
-@needs_jit
-def test_values_are_player_0s() -> None:
-    """The board turned around with its colours swapped is worth the opposite to Black, at every depth."""
-    searcher = Searcher(CHECKERS, material(), table_bits=14)
-    rng = np.random.default_rng(9)
-    values = set()
-    for _ in range(30):
-        state = random_checkers(rng)
-        turned = state.copy()
-        rotate(turned)
-        assert turned.to_play == (BLACK if state.to_play == WHITE else WHITE)
-        value = searcher.search(state, SearchLimits(depth=4)).value
-        assert searcher.search(turned, SearchLimits(depth=4)).value == -value
-        values.add(value)
-    assert len(values) > 10
-
-
-def test_expected_return() -> None:
-    assert expected_return(0) == 0.0
-    assert expected_return(SCORE_UNIT) == math.tanh(1.0)
-    assert expected_return(-SCORE_UNIT // 2) == -math.tanh(0.5)
-    assert expected_return(WIN - 100) == 1.0
-    assert expected_return(100 - WIN) == -1.0

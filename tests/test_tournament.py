@@ -25,7 +25,7 @@ import tournament
 from agents.game_log import GameLog
 from agents.match import GameRecord
 from agents.ratings import match_elo, paired_match_elo
-from agents.standings import Score, decided, rank, show
+from agents.standings import MatchTest, Score, rank, show
 from games.checkers import CHECKERS
 from games.pdn import RESULTS, read_games
 
@@ -130,11 +130,14 @@ def test_a_sequential_test_counts_pairs_in_the_order_of_the_schedule() -> None:
         record(round, ("a", "b") if round % 2 == 0 else ("b", "a"), 1.0 if round % 2 == 0 else -1.0)
         for round in range(40)
     ]
-    found = decided(("a", "b"), a_wins, (0.0, 100.0))
+    test = MatchTest(("a", "b"), (0.0, 100.0))
+    assert [test.note(a_wins[:count]) is None for count in (0, 1, 2)] == [True] * 3
+    found = test.note(a_wins)
+    assert found == MatchTest(("a", "b"), (0.0, 100.0)).note(a_wins[::-1]), "in whatever order games end"
     assert found is not None and found.accepted == 1 and found.pairs < 20
-    opposite = decided(("b", "a"), a_wins, (0.0, 100.0))
+    opposite = MatchTest(("b", "a"), (0.0, 100.0)).note(a_wins)
     assert opposite is not None and opposite.accepted == 0 and opposite.llr < 0
-    assert decided(("a", "b"), a_wins[:3] + a_wins[4:], (0.0, 100.0)) is None, "round 3 is still being played"
+    assert MatchTest(("a", "b"), (0.0, 100.0)).note(a_wins[:3] + a_wins[4:]) is None, "round 3 is still being played"
 
 
 def test_names_are_no_markup() -> None:

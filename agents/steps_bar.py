@@ -7,13 +7,18 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 PRINT_PERIOD = 30.0  # seconds between lines where the output is no terminal
 
 
 def live_bar(console: Console, *counts: ProgressColumn) -> Progress:
-    """Return counts, a bar, the task's text "shown" and the time left; nothing where the output is no terminal."""
-    columns = (*counts, BarColumn(None), TextColumn("{task.fields[shown]}"), TimeRemainingColumn())
+    """Return counts, a bar, the task's text "shown" and the time left; nothing where the output is no terminal.
+
+    Where the terminal is narrow the bar gives way first.
+    """
+    time_left = TimeRemainingColumn(table_column=Column(no_wrap=True))
+    columns = (*counts, BarColumn(None), TextColumn("{task.fields[shown]}"), time_left)
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 

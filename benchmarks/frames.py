@@ -31,6 +31,7 @@ from games.machine import available_processors
 NUM_ENVS = 32
 REPLAY_STEPS = 20_000  # of a memory while it is measured; its size changes no speed
 WARMUP_STEPS = 1_000
+ENDLESS = 10**12  # steps of a training that ends when it has been measured
 
 
 def measure(game: str, presets: tuple[str, ...], seconds: float, device_name: str) -> Document:
@@ -118,7 +119,7 @@ def steps_an_update(config: DqnConfig) -> float:
 
 def training(game: str, preset: str, seconds: float, device: torch.device) -> Document:
     """Return the agent steps a second of a whole training, once it learns."""
-    config = replace(PRESETS[preset], game=game)
+    config = replace(PRESETS[preset], game=game, steps=ENDLESS)
     if not config.learns_on_policy:
         config = replace(config, replay=REPLAY_STEPS, warmup=WARMUP_STEPS)
     with parts(config, device) as whole:

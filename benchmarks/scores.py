@@ -60,7 +60,7 @@ def curve(run: Path) -> Document:
         raise BenchError(
             f"{run}: no {Path(error.filename).name}; name the directory of a run of train.py dqn"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BenchError(f"{run}: it cannot be read as a run of train.py dqn: {error}") from None
     if config.get("learner") != "dqn":
         raise BenchError(f"{run}: a run of train.py {config.get('learner')}; name runs of train.py dqn")
@@ -161,7 +161,8 @@ def tables(document: Document) -> list[Table]:
             continue
         points: Points = made["points"]
         times = ["-" if seconds is None else f"{seconds / 60:.1f}" for seconds in made["reached"].values()]
-        best = f"{max(point['score'] for point in points + made.get('evaluations', [])):.1f}" if points else "-"
+        scored = points + made.get("evaluations", [])
+        best = f"{max(point['score'] for point in scored):.1f}" if scored else "-"
         last = points[-1] if points else {"step": 0, "seconds": 0.0}
         table.add_row(title_of(made), *times, best, f"{last['step']:,}", f"{last['seconds'] / 60:.1f}")
     return [table]

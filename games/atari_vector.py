@@ -168,8 +168,9 @@ class AtariEnvs:
 
     def reset(self, seed: int) -> NDArray[np.uint8]:
         """Turn every console on and return the first frames [N, S, 84, 84]; it takes a tenth of a second a game."""
+        high, low = divmod(seed, 2**32)  # the low word first: seeds in one word and in two never give the same lots
         self._slots["seed"] = [
-            np.random.SeedSequence((seed, place)).generate_state(1)[0] >> 1 for place in range(self.num_envs)
+            np.random.SeedSequence((low, place, high)).generate_state(1)[0] >> 1 for place in range(self.num_envs)
         ]
         self._obey(RESET)
         self._is_on = True

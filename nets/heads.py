@@ -26,7 +26,7 @@ class QHeadSpec(Spec):
     """Q-values of each action, from features or from a flattened map.
 
     dueling: Wang et al. 2016. "categorical": Bellemare et al. 2017 (C51). "quantile": Dabney et al. 2018
-    (QR-DQN). noisy: Fortunato et al. 2018, on every layer of the head.
+    (QR-DQN). noisy: Fortunato et al. 2018, on every layer of the head. layer_norm: after each hidden layer.
     """
 
     kind: ClassVar[str] = "q_head"
@@ -34,6 +34,7 @@ class QHeadSpec(Spec):
     hidden: CountOrZero = 0  # units of a hidden layer in each stream, 0 for none
     dueling: bool = False
     noisy: bool = False
+    layer_norm: bool = False
     distribution: Literal["none", "categorical", "quantile"] = "none"
     num_atoms: Count = 51  # of the categorical distribution, or the number of quantiles
     v_min: float = -10.0  # the least and the greatest return of the categorical distribution
@@ -65,7 +66,8 @@ class QHead(nn.Module):
         if not self.spec.hidden:
             return nn.Sequential(linear(num_features, num_outputs))
         hidden = self.spec.hidden
-        return nn.Sequential(linear(num_features, hidden), nn.ReLU(), linear(hidden, num_outputs))
+        norms = [nn.LayerNorm(hidden)] if self.spec.layer_norm else []
+        return nn.Sequential(linear(num_features, hidden), *norms, nn.ReLU(), linear(hidden, num_outputs))
 
     def forward(self, features: Tensor) -> Tensor:
         """Map a batch of features to Q-values [B, A], or logits or quantiles [B, A, N]."""

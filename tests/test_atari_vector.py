@@ -83,6 +83,10 @@ def test_a_games_course_depends_on_its_place_and_the_seed_alone() -> None:
     for step in range(40):
         frames = many.step([step % 18, 3]).frames
         np.testing.assert_array_equal(frames[0], few.step([step % 18]).frames[0])
+    few.reset(seed=2**32)  # in two words, of which the first is 0
+    many.reset(seed=0)
+    assert any((few.step([step % 18]).frames[0] != many.step([0, step % 18]).frames[1]).any() for step in range(40))
+    many.reset(seed=5)
     few.reset(seed=6)
     assert any((few.step([step % 18]).frames[0] != many.step([0, 3]).frames[0]).any() for step in range(40))
 

@@ -163,6 +163,18 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_run_that_the_clock_stops_goes_on_exactly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*TINY, "--out"]
+    assert dqn_command.main([*arguments, str(tmp_path / "whole")]) == 0
+    directory = str(tmp_path / "run")
+    assert dqn_command.main([*arguments, directory, "--stop-after", "0.000001"]) == 0
+    assert "stopped; go on with: python train.py dqn" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "report.json").exists()
+    assert dqn_command.main([*arguments, directory, "--resume"]) == 0
+    assert outcome(Path(directory)) == outcome(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_run_closes_with_what_to_do_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = tmp_path / "run"
     assert dqn_command.main([*TINY, "--steps", "32", "--out", str(directory)]) == 0
@@ -205,8 +217,8 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--discount", "1.5"], "--discount 1.5: 0 to 1"),
         (["--lambda", "-0.1"], "--lambda -0.1: 0 to 1"),
         (["--learning-rate", "nan"], "--learning-rate nan"),
-        (["--batch-size", "2000"], "--batch-size 2000: at most the 1024 steps of a rollout without replay"),
-        (["--double"], "--double True: only with --replay STEPS"),
+        (["--batch-size", "2000"], "--batch-size 2000: at most 992 without replay"),
+        (["--double"], "--double: only with --replay STEPS"),
         (["--n-step", "3"], "--n-step 3: only with --replay STEPS"),
         (["--preset", "rainbow", "--replay", "100", "--num-envs", "32"], "--replay 100: at least 352 steps"),
         (["--preset", "rainbow", "--warmup", "10"], "--warmup 10: at least 32 steps"),
@@ -222,7 +234,10 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "rainbow", "--epsilon-steps", "7"], "--epsilon-steps 7: only with --no-noisy"),
         (["--preset", "dqn-2015", "--steps", "40000"], "--steps 40000: more than --warmup 50000"),
         (["--seed", "18446744073709551616"], "--seed 18446744073709551616: 0 to 4294967295"),
-        (["--num-envs", "1024", "--rollout", "1000000"], "--num-envs 1024 --rollout 1000000: the steps take"),
+        (["--num-envs", "1024", "--rollout", "1000000"], "--num-envs 1024 --rollout 1000000: games and steps take"),
+        (["--stop-after", "-1"], "--stop-after -1: a number of minutes"),
+        (["--shards", "100"], "--shards 100: at most --batch-size 64"),
+        (["--optimiser-epsilon", "0"], "--optimiser-epsilon 0.0: at least"),
         (["--processes", "-1"], "--processes -1: at least 1, or 0"),
         (["--game", "pongg"], "no Atari game 'pongg'"),
         (["--random-shift", "50"], "--random-shift 50: at most 41"),

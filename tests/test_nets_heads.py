@@ -52,6 +52,14 @@ def test_q_heads_follow_their_formulas(hidden: int, dueling: bool, distribution:
     torch.testing.assert_close(q_values, expected.reshape(7, 4))
 
 
+def test_hidden_layers_may_be_normalised() -> None:
+    head, x = q_head(hidden=8, layer_norm=True), torch.randn(7, 12, dtype=torch.float64)
+    first, last = (layer for layer in head.advantage if isinstance(layer, nn.Linear))
+    hidden = first(x)
+    normed = (hidden - hidden.mean(1, keepdim=True)) / (hidden.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(head(x), last(normed.clamp_min(0)))
+
+
 def test_a_noisy_head_is_noisy_in_training_only() -> None:
     head = q_head(hidden=8, dueling=True, noisy=True)
     x = torch.randn(2, 12, dtype=torch.float64)

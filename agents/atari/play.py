@@ -33,6 +33,7 @@ from games.atari import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agents.atari.keyboard import Keyboard
     from nets.explain import Method
 
 HUMAN = "you"
@@ -308,11 +309,8 @@ def leaving_at_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def obey(keyboard: object, clock: Clock) -> None:
+def obey(keyboard: Keyboard, clock: Clock) -> None:
     """Pause and leave as the keys say."""
-    from agents.atari.keyboard import Keyboard
-
-    assert isinstance(keyboard, Keyboard)
     is_paused = False
     while True:
         for key in keyboard.pressed():
@@ -414,7 +412,10 @@ def write_picture(path: Path, session: Session, moment: Moment) -> None:
 
         drawn = [draw(replace(moment, heat=session.heat(method), method=method)) for method in METHODS]
         picture = np.vstack([np.hstack(drawn[:2]), np.hstack(drawn[2:])])
-    replace_file(path, png_bytes(picture))
+    try:
+        replace_file(path, png_bytes(picture))
+    except OSError as error:
+        raise AtariError(f"--picture {path}: it cannot be written: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

@@ -105,7 +105,7 @@ def run(options: Options) -> int:
 
     console = Console(highlight=False, markup=False)
     if not options.players:
-        if options.games or options.json:
+        if options != Options():
             from games.atari import AtariError
 
             raise AtariError("name at least one player: random, a model file or a folder")
@@ -177,7 +177,7 @@ def chosen_games(named: Sequence[str], trained: Sequence[AtariModel]) -> list[st
     from agents.atari.scores import SCORES_2015
     from games.atari import AtariError, find_game
 
-    games = list(SCORES_2015) if ALL in named else [find_game(name) for name in named]
+    games = [game for name in named for game in (SCORES_2015 if name == ALL else [find_game(name)])]
     games = games or sorted({model.game for model in trained})
     if not games:
         raise AtariError("--games says which: random plays them all")

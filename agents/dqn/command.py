@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import shlex
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 REPORT_EPISODES = 30
 REPORT_SEED = MOST_SEED + 1  # of the closing score: the seeds neither of training nor of the evaluations on the way
 EVALUATION_SEED = MOST_SEED + 2
+GAME_BYTES = 850_000  # that an emulator and its frames take
 TOLD_FROM = 1e9  # bytes of memory that are worth a line
 EXTENDABLE = {"steps", "target_score"}  # fields that a resumed run may change
 
@@ -58,7 +60,10 @@ class Options:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/dqn-GAME-PRESET, numbered where that is taken)"""
     resume: bool = False
-    """go on with the run in --out (default: the newest); --steps may be larger, and --target-score another"""
+    """go on with the run in --out (default: the newest); --steps may be larger, and --target-score another. What
+    changes with the share of steps done, as the step size does, goes by the new number: it may rise again"""
+    stop_after: float = 0.0
+    """minutes after which this call saves and stops, for --resume to go on; 0 for never"""
     processes: int = 0
     """processes that run the games, 0 for one a processor, but for the learner's with --overlap; the result does not
     depend on it"""
@@ -96,7 +101,10 @@ def train(options: Options, console: Console) -> None:
     from games.atari import find_game
     from games.atari_vector import AtariEnvs, GamesLostError
 
+    begun = time.monotonic()
     check(options.config)
+    if not 0 <= options.stop_after < math.inf:
+        raise DqnConfigError(f"--stop-after {options.stop_after:g}: a number of minutes, or 0 for never")
     if options.processes < 0:
         raise DqnConfigError(f"--processes {options.processes}: at least 1, or 0 for one a processor")
     config = dataclasses.replace(options.config, game=find_game(options.config.game))
@@ -119,7 +127,8 @@ def train(options: Options, console: Console) -> None:
         try:
             training = Training(config, envs, device)
             with StopSignal("stopping after this round; a second Ctrl-C stops at once") as stop:
-                ending = run_rounds(run, training, games, stop, console)
+                deadline = begun + (60 * options.stop_after or math.inf)
+                ending = run_rounds(run, training, games, stop, deadline, console)
             if ending is None:
                 notice(f"stopped; go on with: {resume_command(options, directory)}")
                 return
@@ -163,18 +172,18 @@ def choose_device(asked: str) -> torch.device:
 
 
 def tell_memory(config: DqnConfig, notice: Callable[[str], None]) -> None:
-    """Say how much memory is needed for steps, where it is much; DqnConfigError where the machine has not got it."""
+    """Say how much memory steps and games need, where it is much; DqnConfigError where the machine has not got it."""
     from agents.dqn.replay import STACK, memory_bytes
     from games.machine import free_memory
 
-    free = free_memory()
+    free, games = free_memory(), config.num_envs * GAME_BYTES
+    rollouts = memory_bytes(2 * config.rollout + STACK, config.num_envs)  # one, and what is learnt from
+    if free is not None and games + rollouts > free:
+        raise DqnConfigError(
+            f"--num-envs {config.num_envs} --rollout {config.rollout}: games and steps take "
+            f"{(games + rollouts) / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free here"
+        )
     if config.learns_on_policy:
-        needed = memory_bytes(2 * config.rollout + STACK, config.num_envs)  # a rollout, and what is learnt from
-        if free is not None and needed > free:
-            raise DqnConfigError(
-                f"--num-envs {config.num_envs} --rollout {config.rollout}: the steps take {needed / 1e9:.1f} GB of "
-                f"memory and {free / 1e9:.1f} GB are free here"
-            )
         return
     needed = memory_bytes(config.replay, 1)
     gigabytes, grain = f"{needed / 1e9:.1f} GB", math.lcm(1000, config.num_envs)
@@ -187,10 +196,12 @@ def tell_memory(config: DqnConfig, notice: Callable[[str], None]) -> None:
         notice(f"the replay memory will take {gigabytes}, {config.replay} steps")
 
 
-def run_rounds(run: Run, training: Training, games: AtariEnvs | None, stop: StopSignal, console: Console) -> str | None:
-    """Train from the last checkpoint on; return why it is at its end, None where a signal asked to stop.
+def run_rounds(
+    run: Run, training: Training, games: AtariEnvs | None, stop: StopSignal, deadline: float, console: Console
+) -> str | None:
+    """Train from the last checkpoint on; return why it is at its end, None where a signal or the clock stopped it.
 
-    Everything is saved.
+    Everything is saved. `deadline` is a time of `time.monotonic`.
     """
     from agents.dqn.journal import Journal, is_due
     from agents.dqn.progress import Display
@@ -216,13 +227,17 @@ def run_rounds(run: Run, training: Training, games: AtariEnvs | None, stop: Stop
             ending = ending_of(config, done.steps, journal)
             if metrics:
                 run.log(done.steps, **metrics)
-                run.log_timing(done.steps, **display.timing(done.steps))
-                display.print(done.steps, metrics)
-            if stop.requested or ending or is_due(config.checkpoint_period, steps, done.steps):
+                timing = display.timing(done.steps)
+                run.log_timing(done.steps, **timing)
+                display.print(done.steps, metrics, timing["steps_per_second"])
+            stopped = stop.requested or time.monotonic() >= deadline
+            if stopped or ending or is_due(config.checkpoint_period, steps, done.steps):
                 save_network(run.directory / MODEL_FILE, training, done.steps)
                 arrays, state = training.get_state()
                 run.save_checkpoint(done.steps, arrays, {**state, "journal": journal.get_state()})
-            if ending or stop.requested:
+            if stopped:
+                return None  # one that is at its end reports when it is resumed
+            if ending:
                 return ending
             steps = done.steps
     return ending_of(config, steps, journal)

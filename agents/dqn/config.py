@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from agents.learner_command import MOST_SEED, check_ranges, option_name
+from agents.learner_command import MOST_SEED, check_ranges, option_name, words_of
 from nets.regulariser_config import RegulariserConfig
 
 
@@ -108,7 +108,7 @@ class DqnConfig:
 
     epsilon: float = 0.01
     """share of random actions, once it has fallen from 1"""
-    epsilon_steps: int = 100_000
+    epsilon_steps: int = 300_000
     """steps, after the warm-up, over which it falls, linearly"""
 
     evaluation_period: int = 100_000
@@ -155,6 +155,7 @@ LEAST = {  # of the numbers that cannot be 0, or that can be below
     "checkpoint_period": 1,
     "evaluation_episodes": 1,
     "shards": 1,
+    "optimiser_epsilon": 1e-12,
     "v_min": -math.inf,
     "v_max": -math.inf,
     "target_score": -math.inf,
@@ -177,6 +178,8 @@ def check(config: DqnConfig) -> None:
     check_ranges(vars(config), LEAST, MOST, DqnConfigError)
     if config.distribution == "categorical" and config.v_min >= config.v_max:
         raise DqnConfigError(f"--v-min {config.v_min:g}: below --v-max {config.v_max:g}")
+    if config.shards > config.batch_size:
+        raise DqnConfigError(f"--shards {config.shards}: at most --batch-size {config.batch_size}")
     if config.random_shift >= 42:
         raise DqnConfigError(f"--random-shift {config.random_shift}: at most 41, half a frame")
     if config.steps <= config.warmup:
@@ -201,7 +204,7 @@ def _check_used(config: DqnConfig) -> None:
     ):
         for name in names if not is_used else ():
             if getattr(config, name) != getattr(_FAST, name):
-                raise DqnConfigError(f"--{option_name(name)} {getattr(config, name)}: only with --{needed}")
+                raise DqnConfigError(f"{' '.join(words_of(name, getattr(config, name)))}: only with --{needed}")
     for name in ("epsilon", "epsilon_steps") if config.noisy else ():
         value = getattr(config, name)
         if all(value != getattr(preset, name) for preset in PRESETS.values()):  # those have theirs for --no-noisy
@@ -211,10 +214,11 @@ def _check_used(config: DqnConfig) -> None:
 
 
 def _check_without_replay(config: DqnConfig) -> None:
-    """Refuse a minibatch that no rollout fills."""
-    if config.batch_size > config.steps_a_rollout:
+    """Refuse a minibatch that a rollout may not fill: a step that a time limit cut short is not learnt from."""
+    most = max(1, config.steps_a_rollout - config.num_envs)
+    if config.batch_size > most:
         raise DqnConfigError(
-            f"--batch-size {config.batch_size}: at most the {config.steps_a_rollout} steps of a rollout without replay"
+            f"--batch-size {config.batch_size}: at most {most} without replay, a rollout less one time"
         )
 
 
@@ -299,7 +303,8 @@ _RAINBOW = replace(
 
 # Gallici et al. 2024, as the authors' program has it for Atari (10 million steps of 4 frames). What differs: bfloat16,
 # as above; weights begin as torch's do, not by He's rule; a lost life is followed neither by no-ops nor by FIRE; a
-# game's first stack is black but for its first frame, where theirs repeats it.
+# game's first stack is black but for its first frame, where theirs repeats it; games of training end after 18,000
+# frames, too, and what the last step was worth is not learnt, where theirs end later and count as over.
 _PQN = replace(
     _FAST,
     steps=10_000_000,

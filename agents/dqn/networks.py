@@ -39,6 +39,7 @@ def q_network_spec(config: DqnConfig, num_actions: int) -> QNetworkSpec:
         hidden=hidden,
         dueling=config.dueling,
         noisy=config.noisy,
+        layer_norm=hidden > 0 and config.norm != "none",
         distribution=config.distribution,
         num_atoms=config.num_atoms,
         v_min=config.v_min,

@@ -40,7 +40,7 @@ class CentredRmsProp(torch.optim.Optimizer):
 def _step(parameter: Tensor, gradient: Tensor, mean: Tensor, mean_square: Tensor, rate: float, epsilon: float) -> None:
     mean.lerp_(gradient, 1 - SQUARES_DECAY)
     mean_square.mul_(SQUARES_DECAY).addcmul_(gradient, gradient, value=1 - SQUARES_DECAY)
-    deviation = mean_square.addcmul(mean, mean, value=-1.0).add_(epsilon).sqrt_()
+    deviation = mean_square.addcmul(mean, mean, value=-1.0).clamp_min_(0.0).add_(epsilon).sqrt_()
     parameter.addcdiv_(gradient, deviation, value=-rate)
 
 

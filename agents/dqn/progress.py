@@ -22,8 +22,9 @@ class Display:
 
     def __init__(self, console: Console, config: DqnConfig, steps: int) -> None:
         self._console = console
-        self._bar = live_bar(console, TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"))
-        self._task = self._bar.add_task("", total=config.steps, completed=steps, shown="")
+        self._total = config.steps
+        self._bar = live_bar(console, TextColumn("{task.fields[count]}"))
+        self._task = self._bar.add_task("", total=config.steps, completed=steps, shown="", count=self._count(steps))
         self._started = self._measured = time.perf_counter()
         self._timed_steps = self._measured_steps = steps
         self._timed, self._timed_cpu = self._started, time.process_time()
@@ -49,8 +50,11 @@ class Display:
         self._speed = (done.steps - self._measured_steps) / (now - self._measured)
         self._measured, self._measured_steps = now, done.steps
         score = f"{sum(journal.scores) / len(journal.scores):.1f}" if journal.scores else "-"
-        shown = f"score {score}  {self._speed:.0f} steps/s  loss {self._loss:.4f}  epsilon {journal.epsilon:.3f}"
-        self._bar.update(self._task, completed=done.steps, shown=f"{shown}  Q {self._q:.2f}")
+        shown = f"score {score}  {self._speed:.0f}/s  loss {self._loss:.2g}  eps {journal.epsilon:.2g}  Q {self._q:.2f}"
+        self._bar.update(self._task, completed=done.steps, count=self._count(done.steps), shown=shown)
+
+    def _count(self, steps: int) -> str:
+        return f"{short(steps)}/{short(self._total)} steps"
 
     def timing(self, steps: int) -> dict[str, float]:
         """Return seconds since the last call, of the clock and of this process's threads, and steps a second."""
@@ -60,10 +64,19 @@ class Display:
         self._timed, self._timed_cpu, self._timed_steps = now, cpu, steps
         return {"seconds": seconds, "cpu_seconds": cpu_seconds, "steps_per_second": speed}
 
-    def print(self, steps: int, metrics: dict[str, Any]) -> None:
-        """Print a line of metrics where there is no terminal, and every evaluation."""
+    def print(self, steps: int, metrics: dict[str, Any], speed: float) -> None:
+        """Print a line of metrics where there is no terminal, and every evaluation; `speed` is in steps a second."""
         if not self._console.is_terminal or "evaluation" in metrics:
             names = ("score", "evaluation", "loss", "epsilon", "q")
             shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
             minutes = (time.perf_counter() - self._started) / 60
-            self._console.print(f"{steps:,} steps, {minutes:.1f} minutes: {shown}", highlight=False, soft_wrap=True)
+            left = (self._total - steps) / speed / 60
+            times = f"{minutes:.1f} minutes, {left:.0f} left at {speed:.0f} steps/s"
+            self._console.print(f"{steps:,} steps, {times}: {shown}", highlight=False, soft_wrap=True)
+
+
+def short(number: int) -> str:
+    """Return a number in at most five characters, such as 820, 12k or 3.05M."""
+    if number < 1000:
+        return str(number)
+    return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.4g}M"

@@ -1,10 +1,10 @@
 """How a game of Go ends in a match: by agreement on the dead stones, by a referee's word, or played out.
 
 Raw area is no judge where players pass as people do, with dead stones on the board. So each side is asked which stones
-are dead: an outside engine by final_status_list, our own players by random games from the end. Where the two come to
-the same winner, that is the result. Between two engines that name different winners, random games decide; where an
-engine and one of our players disagree, the game is played on and what stands at its end lives, as Chinese rules have
-it. A referee, where one is given, decides alone.
+are dead: an outside engine by final_status_list, our own players by random games from the end, which also speak for an
+engine that has no opinion. Where the two come to the same winner, that is the result. Between two engines that name
+different winners, random games decide; where an engine and random games disagree, the game is played on and what
+stands at its end lives, as Chinese rules have it. A referee, where one is given, decides alone.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class GoUmpire:
                 if dead is not None:
                     opinions.append((engine.title, settle(state, dead)))
         is_disputed = len({_sign(status.score) for _, status in opinions}) > 1
-        if not opinions or is_disputed or len(asked) < len(players):
+        if is_disputed or len(opinions) < len(players):
             opinions.append((OWN, judge(state)))
         return opinions
 

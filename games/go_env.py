@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 from games.board_env import BoardEnv
@@ -24,7 +26,8 @@ def go_vector_env(
 
 def game_of_size(size: int | tuple[int, int], komi: float) -> Game:
     """Return Go on a square board, or on one of (rows, columns); GameError on what is no size."""
-    lines = (size, size) if isinstance(size, int) else tuple(size)
-    if len(lines) != 2 or not all(isinstance(length, int) for length in lines):
-        raise GameError(f"size {size!r}: a number of lines, or (rows, columns)")
-    return game(*lines, komi=komi)
+    try:
+        rows, columns = map(operator.index, size if isinstance(size, Iterable) else (size, size))
+    except (TypeError, ValueError):
+        raise GameError(f"size {size!r}: a number of lines, or (rows, columns)") from None
+    return game(rows, columns, komi=komi)

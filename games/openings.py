@@ -131,9 +131,11 @@ def _different_lines(game: Game, draw: Callable[[], list[Turn]], count: int, rul
         state = game.new(1, rules)[0]
         turns, names = draw(), list[str]()
         for turn in turns:
+            if turn not in legal_turns(state):  # corners of a board of 7 lines have a point in common
+                break
             names.append(turn_name(state, turn))
             play_turn(state, turn)
-        if is_over(state) or hash_key(state) in openings:
+        if len(names) < len(turns) or is_over(state) or hash_key(state) in openings:
             misses += 1
         else:
             misses = 0

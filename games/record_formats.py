@@ -65,7 +65,7 @@ def _read_sgf(name: str, content: bytes) -> Iterator[GameRecord | Fault]:
         place = name if number == 1 else f"{name}#{number}"
         try:
             game = next(games)
-            yield _go_record(place, game)
+            yield Fault(place, str(game)) if isinstance(game, sgf.SgfError) else _go_record(place, game)
         except StopIteration:
             return
         except ValueError as error:

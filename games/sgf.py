@@ -7,6 +7,7 @@ as a parse tree; everything else (variations, comments, escapes) goes through sg
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,37 +67,62 @@ ONE_LINE = re.compile(rb"[^\\\s]*+(?: [^\\\s]*+)*+")  # a value that means itsel
 LOWER_CASE = bytes(range(ord("a"), ord("z") + 1))
 SPACE = b" \t\n\r\v\f"
 PLAYER_OF = bytes.maketrans(b"BW", b"\0\1")
+# Encodings whose letters may hold bytes of brackets and backslashes, and the larger ones that they are read as.
+CODECS_WITH_BRACKETS = {
+    **dict.fromkeys(("shift_jis", "cp932"), "cp932"),
+    **dict.fromkeys(("gb2312", "gbk", "gb18030"), "gb18030"),
+    **dict.fromkeys(("big5", "cp950", "big5hkscs"), "big5hkscs"),
+    "johab": "johab",
+}
 
 
-def read_games(content: bytes) -> Iterator[SgfGame]:
-    """Yield the games of a file; SgfError at the first that cannot be read: what follows it is not looked for."""
+def read_games(content: bytes) -> Iterator[SgfGame | SgfError]:
+    """Yield the games of a file, in the place of one that cannot be read the SgfError that says why.
+
+    Raises SgfError where the file is too large or holds no game.
+    """
     if len(content) > MAX_BYTES:
         raise SgfError(f"{len(content):,} bytes; an SGF file of at most {MAX_BYTES:,} is read")
     plain = PLAIN_RECORD.fullmatch(content)
     if plain is not None:
         yield _read_plain(plain)
         return
-    position, number = 0, 0
-    while True:
+    content = _in_utf_8(content)
+    position = 0
+    for number in itertools.count(1):
         tokens, end = sgf_grammar.tokenise(content, position)
         if not tokens:
             break
-        number += 1
         try:
             tree = sgf_grammar.parse_sgf_game(content[position:end])
             yield _game_of_nodes(list(sgf_grammar.main_sequence_iter(tree)))
         except ValueError as error:
-            if number == 1:
-                raise SgfError(str(error)) from error
-            raise SgfError(f"game {number} of the file: {error}") from error
+            yield SgfError(str(error) if number == 1 else f"game {number} of the file: {error}")
+            if tokens.count(("D", b"(")) > tokens.count(("D", b")")):  # where it ends is unknown
+                if sgf_grammar.tokenise(content, end)[0]:
+                    yield SgfError(f"what follows game {number} of the file, which is torn, is not looked for")
+                return
         position = end
-    if not number:
+    if not position:
         raise SgfError("not an SGF record: nothing in it starts with (;")
 
 
+def _in_utf_8(content: bytes) -> bytes:
+    """Return a file in UTF-8 where it is in an encoding whose letters may hold bytes of brackets and backslashes."""
+    stated = re.search(rb"CA\s*\[\s*([\w-]{1,20})\s*\]", content)
+    try:
+        codec = CODECS_WITH_BRACKETS[codecs.lookup(stated[1].decode()).name] if stated else ""
+        return re.sub(rb"(CA\s*)\[[^\]]*\]", rb"\1[UTF-8]", content.decode(codec).encode()) if codec else content
+    except (LookupError, ValueError):  # another encoding, or not of the one it states
+        return content
+
+
 def read_game(content: bytes) -> SgfGame:
-    """Return the first game of a file; SgfError if there is none that can be read."""
-    return next(read_games(content))
+    """Return the first game of a file; SgfError if it cannot be read."""
+    game = next(read_games(content))
+    if isinstance(game, SgfError):
+        raise game
+    return game
 
 
 def _read_plain(record: re.Match[bytes]) -> SgfGame:
@@ -232,6 +258,8 @@ def _read_points(value: bytes, name: str, rows: int, columns: int) -> list[int]:
     if not colon:
         return [corner]
     (top, left), (bottom, right) = divmod(corner, columns), divmod(_read_point(second, name, rows, columns), columns)
+    if top > bottom or left > right:
+        raise SgfError(f"{name}: {value[:20]!r:.40} is no rectangle: its upper left corner comes first")
     return [row * columns + column for row in range(top, bottom + 1) for column in range(left, right + 1)]
 
 

@@ -3,8 +3,8 @@
 fake_gtp.py MOVES [OPTION=VALUE ...]: in each game it answers genmove by the next of MOVES (D4,E5,pass,...; the last one
 again and again) and knows nothing of the rules. A move of its list may also be: crash, hang, garbage, flood, stderr.
 Options: lacks=COMMAND,... (that it does not know), refuses=COMMAND,... (by a question mark), dead=VERTEX,..., log=FILE
-(of every command), name=TEXT, komi=TEXT (what get_komi says), ids=no (are not repeated), starts=FILE (where its starts
-are counted: it starts no more than twice).
+(of every command), name=TEXT, komi=TEXT (what get_komi says), fractions=no (are no times), ids=no (are not repeated),
+starts=FILE (where its starts are counted: it starts no more than twice).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
         number = "" if options.get("ids") == "no" else number
         if command in lacks or command not in COMMANDS:
             answer = f"?{number} unknown command"
-        elif command in refuses:
+        elif command in refuses or (options.get("fractions") == "no" and command[:4] == "time" and "." in line):
             answer = f"?{number} I will not"
         else:
             text = ""

@@ -151,6 +151,14 @@ def test_an_engine_without_a_word_leaves_the_count_to_random_games(engine: Engin
         assert verdict is not None and verdict.note == "dead stones by random games"
 
 
+def test_one_engines_word_is_not_enough(engine: Engine) -> None:
+    for options in (("lacks=final_status_list",), ("refuses=final_status_list",)):
+        players = (engine("pass", "dead=A1,C1,C2", "name=Liar"), engine("pass", *options))
+        umpire = GoUmpire(FIVE, "chinese")
+        verdict = umpire.verdict(finished()[0], players)
+        assert verdict is None or "random games" in verdict.note
+
+
 def test_a_referee_decides_alone(engine: Engine) -> None:
     umpire = make_umpire(FIVE, "chinese", fake_spec("pass", "dead=A1", "name=Judge"))
     try:
@@ -240,6 +248,16 @@ def test_forfeits_of_engines(engine: Engine) -> None:
 
 
 # --- openings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(7, 7), (7, 9), (13, 7), (8, 8)])
+def test_corner_openings_of_small_boards_are_legal(size: tuple[int, int]) -> None:
+    game = go.game(*size)
+    for opening in parse_openings("corners", game, 50, seed=0):
+        state = game.new(1)[0]
+        for (action,) in opening.turns:
+            assert go.is_legal(state, action)
+            apply(state, action)
 
 
 @pytest.mark.parametrize(("size", "stones"), [(9, 2), (13, 4), (19, 4)])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agents.analysis import Analysis, MoveAnalysis
+from agents.analysis import Analysis, MoveAnalysis, PlayerError
 from agents.terminal import game as terminal
 from agents.terminal.board_view import View
 from agents.terminal.game import Setting, TerminalGame
@@ -190,6 +190,27 @@ def test_a_bot_passes_in_time_and_says_what_it_thinks(play_go: Play) -> None:
 def test_a_bot_may_resign(play_go: Play) -> None:
     assert "White has resigned" in play_go(["E5"], ("human", "thinker"), thinks=Thinker("resign", 1.0))
     assert "no turn of yours" not in play_go(["E5", "undo"], ("human", "thinker"), thinks=Thinker("resign", 1.0))
+
+
+class Failing(Thinker):
+    """Fails at its first move."""
+
+    failed = False
+
+    def act(self, states: States) -> list[Analysis]:
+        if not self.failed:
+            self.failed = True
+            raise PlayerError("the engine has ended")
+        return super().act(states)
+
+
+def test_a_game_outlives_a_bot_that_fails(play_go: Play, tmp_path: Path) -> None:
+    file = tmp_path / "game.sgf"
+    shown = play_go(["A1", f"save {file}", "moves", ""], ("human", "thinker"), thinks=Failing("E5", 0.5))
+    assert "the engine has ended. Enter asks it again; or: undo, save FILE, quit." in shown
+    assert read_game(file.read_bytes()).actions == (72,) and "White: Black" in shown
+    with pytest.raises(PlayerError):
+        play_go([], ("thinker", "thinker"), thinks=Failing("E5", 0.5))
 
 
 def test_save_knows_the_home_folder(play_go: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,19 @@ def test_komi_rules_and_time_are_agreed(engine: Engine, tmp_path: Path) -> None:
     assert engine("E5").agree(NINE.new(1)[0])[0].endswith("cannot be told the rules: its command line should name them")
 
 
+def test_engines_without_fractions_are_told_whole_seconds(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    spec = fake_spec("E5", f"log={log}", "fractions=no").replace("gtp:", "gtp:seconds=0.5 ")
+    player = make_player(spec, NINE)
+    assert isinstance(player, GtpPlayer)
+    try:
+        assert any("takes whole seconds only: it was told 1 a move" in line for line in player.agree(NINE.new(1)[0]))
+        player.act(NINE.new(1))
+    finally:
+        player.close()
+    assert {"time_settings 0 1 1", "time_left b 1 1"} <= set(told(log))
+
+
 def test_our_own_engine_is_told_the_rules() -> None:
     play = Path(__file__).resolve().parent.parent / "play.py"
     spec = "gtp:" + shlex.join([sys.executable, str(play), "go", "--gtp", "--bot", "random"])

@@ -257,6 +257,8 @@ def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) 
     assert controller.ask(f"printsgf {tmp_path / 'no' / 'x.sgf'}") == "? cannot write file"
     assert controller.ask(f"printsgf {file.with_suffix('.txt')}") == "? cannot write file: its name must end in .sgf"
     assert not file.with_suffix(".txt").exists()
+    os.mkfifo(tmp_path / "pipe")
+    assert controller.ask(f"loadsgf {tmp_path / 'pipe'}") == "? cannot load file"
     named = tmp_path / "a game 2"
     named.write_text(text)
     for arguments, count in ((f"{named}", 3), (f"{named} 3", 2)):
@@ -334,6 +336,17 @@ def test_rules_that_pay_white_for_a_handicap(controller: Controller) -> None:
     assert controller.ask("get_komi") == "= 0.5"
     assert json.loads(controller.ask("kata-get-rules").removeprefix("= "))["whiteHandicapBonus"] == "N"
     assert margins[1] - margins[2] == 1
+
+
+def test_a_handicap_is_the_stones_that_are_there(controller: Controller, tmp_path: Path) -> None:
+    file = tmp_path / "game.sgf"
+    controller.tell("kata-set-rules chinese-ogs")
+    for tags, stones in (("HA[3]", 0), ("AB[gc][cg][cc]", 3), ("AB[gc][cg]AW[cc]", 0)):
+        file.write_text(f"(;GM[1]SZ[9]KM[0.5]{tags};W[ee])")
+        controller.tell(f"loadsgf {file}")
+        assert controller.ask("get_handicap") == f"= {stones}"
+    controller.tell("clear_board", "set_position b C3 b G7")
+    assert controller.ask("get_handicap") == "= 2"
 
 
 def test_it_does_not_resign_where_a_pass_wins(controller: Controller, thinker: Thinker) -> None:

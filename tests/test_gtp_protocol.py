@@ -89,6 +89,13 @@ def test_byo_yomi_periods() -> None:
     assert clock.seconds(0, 60) == pytest.approx(30 - 0.1)
 
 
+def test_a_limit_that_was_taken_back_stays_so() -> None:
+    clock = Clock()
+    clock.set(TimeSettings(0, 1, 0))
+    clock.tell(0, TimeLeft(0, 0))
+    assert clock.seconds(0, 20) is None
+
+
 def test_a_controller_may_keep_a_clock_without_settings() -> None:
     clock = Clock()
     clock.tell(1, TimeLeft(60, 0))

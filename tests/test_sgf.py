@@ -104,11 +104,29 @@ def test_a_file_may_hold_several_games() -> None:
     assert [(game.start.rows, game.actions) for game in games] == [(9, (0,)), (13, (14,))]
 
 
-def test_games_before_a_damaged_one_are_read() -> None:
-    games = read_games(b"(;SZ[9];B[aa])(;SZ[9];B[zz])")
-    assert next(games).actions == (0,)
-    with pytest.raises(SgfError, match=r"^game 2 of the file: move 1: b'zz' is no point of a 9x9 board"):
-        next(games)
+def test_games_around_a_damaged_one_are_read() -> None:
+    first, damaged, last = read_games(b"(;SZ[9];B[aa])(;SZ[9];B[zz])(;SZ[9];B[ca])")
+    assert isinstance(first, SgfGame) and first.actions == (0,)
+    assert str(damaged).startswith("game 2 of the file: move 1: b'zz' is no point of a 9x9 board")
+    assert isinstance(last, SgfGame) and last.actions == (2,)
+    whole, torn = read_games(b"(;SZ[9];B[aa])(;SZ[9];B[zz")
+    assert isinstance(whole, SgfGame) and isinstance(torn, SgfError)
+    assert str(torn) == "game 2 of the file: unexpected end of SGF data"
+    faults = list(read_games(b"(;SZ[9];B[aa] ? (;W[bb])(;W[cc]))(;SZ[9])"))
+    assert [str(fault) for fault in faults] == [
+        "unexpected end of SGF data",
+        "what follows game 1 of the file, which is torn, is not looked for",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stated", "encoding", "name"),
+    [("Shift_JIS", "shift_jis", "ソ表]"), ("Shift_JIS", "cp932", "゛"), ("GBK", "gbk", "乗"), ("GB2312", "gbk", "乗")],
+)
+def test_letters_may_hold_the_bytes_of_brackets(stated: str, encoding: str, name: str) -> None:
+    record = f"(;GM[1]CA[{stated}]SZ[9]PB[".encode() + name.replace("]", "\\]").encode(encoding)
+    game = read_game(record + b"]PW[x]RE[B+1];B[aa])(;SZ[9])")
+    assert (game.tags["PB"], game.tags["PW"], game.tags["RE"]) == (name, "x", "B+1")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +140,7 @@ def test_games_before_a_damaged_one_are_read() -> None:
         (b"(;B[aa];W[bb]AB[cc])", "set up after move 1"),
         (b"(;B[aa];AE[aa])", "set up after move 1"),
         (b"(;SZ[20])", "allowed are 1 to 19"),
+        (b"(;SZ[9]AB[cc:aa])", "AB: b'cc:aa' is no rectangle"),
         (b"(;SZ[x])", "allowed are 1 to 19"),
         (b"(;SZ[0:9])", "allowed are 1 to 19"),
         (b"(;GM[2];B[aa])", r"GM\[2\]"),

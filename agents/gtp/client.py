@@ -48,7 +48,7 @@ class GtpPlayer:
         self._notices: list[str] = []  # what could not be agreed with the engine, a line each
         self._game = game
         self._command = str(options["command"])
-        self._seconds = float(options.get("seconds", 0.0))
+        self._seconds = self._told_seconds = float(options.get("seconds", 0.0))
         self._engine: EngineProcess | None = None
         self._commands: frozenset[str] = frozenset()  # that it knows
         self._number = 0  # id of the last command
@@ -106,7 +106,7 @@ class GtpPlayer:
         self._bring(state)
         colour = LETTERS[int(state.to_move)]
         if self._seconds and "time_left" in self._commands:
-            self._tell(f"time_left {colour} {self._seconds:g} 1")
+            self._tell(f"time_left {colour} {self._told_seconds:g} 1")
         command = CLEANUP if self.is_cleaning_up and CLEANUP in self._commands else "genmove"
         limit = self._seconds + GRACE_SECONDS if self._seconds else SILENCE_SECONDS
         answer = self._tell(f"{command} {colour}", limit)
@@ -212,7 +212,18 @@ class GtpPlayer:
         else:
             self._note_rules(state)
         if self._seconds:
-            self._tell(f"time_settings 0 {self._seconds:g} 1")
+            self._set_time()
+
+    def _set_time(self) -> None:
+        """Tell the engine its seconds a move: whole ones, as GTP has them, where it takes no others."""
+        whole = max(1, int(self._seconds))
+        try:
+            self._ask(f"time_settings 0 {self._seconds:g} 1", ANSWER_SECONDS)
+            self._told_seconds = self._seconds
+        except GtpError:
+            self._tell(f"time_settings 0 {whole} 1")
+            self._told_seconds = whole
+            self._notices.append(f"{self.name} takes whole seconds only: it was told {whole} a move")
 
     def _note_rules(self, state: State) -> None:
         """Note what the command line of an engine that cannot be told the rules should say, and does not."""

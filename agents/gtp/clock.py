@@ -41,11 +41,13 @@ class Clock:
 
     def __init__(self) -> None:
         self._settings: TimeSettings | None = None
+        self._is_unlimited = False  # as the controller has said
         self._left: list[TimeLeft] = []  # of Black and White
 
     def set(self, settings: TimeSettings | None) -> None:
         """Start under a time control; None is no limit."""
         self._settings = None if settings is None or settings.is_endless else settings
+        self._is_unlimited = self._settings is None
         self.restart()
 
     def restart(self) -> None:
@@ -57,6 +59,8 @@ class Clock:
 
     def tell(self, colour: int, left: TimeLeft) -> None:
         """Believe the controller."""
+        if self._is_unlimited:
+            return
         if self._settings is None:  # it keeps a clock that it has not told of
             self._settings = TimeSettings(left.seconds)
             self._left = [left, left]

@@ -159,8 +159,9 @@ class Session:
         self.rules, self.positions, self.handicap_bonus = rules, positions, handicap_bonus
         self._count_komi()
 
-    def place(self, black: Sequence[int], white: Sequence[int], to_play: int, handicap: int = 0) -> None:
+    def place(self, black: Sequence[int], white: Sequence[int], to_play: int) -> None:
         """Start another game at these stones; GameError where they are no legal board."""
+        handicap = handicap_of(black, white)
         start = self._empty(self.game, self.komi, handicap)
         go.setup(start, black, white, to_play)
         self.start_from([start], handicap=handicap)
@@ -172,7 +173,10 @@ class Session:
         """
         komi = self.komi if record.start.komi is None else record.start.komi
         check_komi(komi)
-        start = self._empty(go.game(record.start.rows, record.start.columns), komi, record.handicap)
+        handicap = handicap_of(
+            record.start.black, record.start.white
+        )  # its tag HA may tell of stones that are not there
+        start = self._empty(go.game(record.start.rows, record.start.columns), komi, handicap)
         go.setup(start, record.start.black, record.start.white, record.start.to_play)
         positions = [start]
         moves = list(zip(record.players, record.actions, strict=True))[:num_moves]
@@ -182,7 +186,7 @@ class Session:
             positions[-1] = turn_of(positions[-1], record.players[num_moves])
         self._take_game(record.start.rows, record.start.columns)
         self.komi = komi
-        self.start_from(positions, moves, record.handicap)
+        self.start_from(positions, moves, handicap)
 
     def _empty(self, game: Game, komi: float, handicap: int = 0) -> State:
         state = game.new(1, self.rules)[0]
@@ -308,6 +312,11 @@ class Session:
 
 
 # --- positions ------------------------------------------------------------------------------------------------------
+
+
+def handicap_of(black: Sequence[int], white: Sequence[int]) -> int:
+    """Return how many of the stones that a game begins with are a handicap."""
+    return len(black) if len(black) > 1 and not white else 0
 
 
 def turn_of(state: State, colour: int) -> State:

@@ -126,7 +126,7 @@ def kata_get_rules(session: Session, arguments: Arguments) -> str:
 
 def set_handicap(session: Session, points: Sequence[int]) -> str:
     """Set handicap stones up; White moves next."""
-    session.place(points, (), WHITE_PLAYER, handicap=len(points))
+    session.place(points, (), WHITE_PLAYER)
     return vertices(session, points)
 
 
@@ -304,8 +304,11 @@ def loadsgf(session: Session, arguments: Arguments) -> str:
         raise UsageError("syntax error")
     has_number = len(arguments) > 1 and not Path(" ".join(arguments)).is_file()
     num_moves = parse_int(arguments[-1], 1, 10**6) - 1 if has_number else 10**6
+    path = Path(" ".join(arguments[:-1] if has_number else arguments))
     try:
-        with Path(" ".join(arguments[:-1] if has_number else arguments)).open("rb") as file:
+        if not path.is_file():  # a pipe may never end
+            raise GtpError("cannot load file")
+        with path.open("rb") as file:
             session.load(read_game(file.read(MAX_BYTES + 1)), num_moves)
     except (OSError, ValueError):  # ValueError: of the record, of its moves, of a name with a null byte
         raise GtpError("cannot load file") from None

@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from agents.analysis import Analysis, IllegalMoveError
+from agents.analysis import Analysis, IllegalMoveError, PlayerError
 from agents.match import RESIGNATION
-from agents.player import Player, SearchingPlayer, make_player
+from agents.player import OutsidePlayer, Player, SearchingPlayer, make_player
 from agents.terminal.board_view import beside, view_of
 from agents.terminal.styles import Heat, Played, style_of
 from agents.umpire import Verdict, make_umpire
@@ -78,8 +78,14 @@ class TerminalGame:
         }
 
     def play(self) -> None:
-        """Play until the game is over and nobody has more to say; PlayerError where a bot fails."""
+        """Play until the game is over and nobody has more to say.
+
+        Raises PlayerError where a bot fails that nobody plays against, or an engine that cannot play such a game.
+        """
         try:
+            for player in self._players:
+                for notice in player.agree(self._state) if isinstance(player, OutsidePlayer) else ():
+                    self._say(notice)
             self._draw()
             if HUMAN in self._specs:
                 self._say(f"Type a move, such as {self._style.example(self._state)}, or help.")
@@ -90,8 +96,14 @@ class TerminalGame:
                 player = self._players[to_play(self._state)]
                 if over or player is None:
                     self._ask()
-                else:
+                    continue
+                try:
                     self._let(player)
+                except PlayerError as error:
+                    if HUMAN not in self._specs:
+                        raise
+                    self._say(f"{error}. Enter asks it again; or: undo, save FILE, quit.")
+                    self._ask()
         except (KeyboardInterrupt, EOFError):
             self._console.print()
         finally:
@@ -294,8 +306,14 @@ class TerminalGame:
             return
         try:
             content = self._style.record(self._played())
-            with Path(argument).expanduser().open("xb") as file:
-                file.write(content)
+            path = Path(argument).expanduser()
+            with path.open("xb") as file:
+                try:
+                    file.write(content)
+                    file.flush()
+                except OSError:
+                    path.unlink()  # half a record is none
+                    raise
         except FileExistsError:
             self._say(f"{argument} is there already; choose another name")
         except OSError as error:

@@ -9,7 +9,7 @@ from rich.style import Style as Paint
 from rich.text import Text
 
 from agents.game_files import SGF_ENDINGS
-from agents.go_conduct import status_of
+from agents.go_conduct import Ending, ending_of, status_of
 from agents.terminal.board_view import View
 from agents.terminal.styles import Heat, Played, Questions
 from agents.umpire import Verdict
@@ -33,12 +33,14 @@ class GoStyle:
     sides = ("Black", "White")
     turns_around = False
     help_rows: Sequence[tuple[str, str]] = (("D4", "put a stone there; or: pass"),)
-    help_note = "Two passes end the game. Stones that look dead are taken off then; undo takes a pass back to play on."
     record_name = "SGF"
     shows_heat = True
 
     def __init__(self, rules: str) -> None:
         self._rules = rules
+        is_raw = ending_of(rules) is Ending.ALL_ALIVE
+        dead = "All stones that stand then live" if is_raw else "Stones that look dead are taken off then"
+        self.help_note = f"Two passes end the game. {dead}; undo takes a pass back to play on."
         self.questions: Questions = {"score": (self.count, "count the board as it stands")}
 
     def board(self, state: State, before: State | None, view: View, heat: Heat | None = None) -> list[Text]:

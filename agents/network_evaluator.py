@@ -97,6 +97,13 @@ class Policy:
         return features_of(self.header)
 
     @property
+    def kept_apart(self) -> float | None:
+        """The share of recorded games that no training up to these weights has seen; None where none is told."""
+        training = self.header.get("training", {})
+        share = training.get("kept_apart", training.get("held_out"))
+        return float(share) if isinstance(share, int | float) else None
+
+    @property
     def sha256(self) -> str:
         """The first digits of the file's hash."""
         return hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]

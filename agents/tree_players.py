@@ -182,12 +182,15 @@ class TreePlayer:
         self._temperature = temperature
         self._seed = seed
         self._on_progress = on_progress
+        self._num_searches = 0  # made so far
         self._tree_search = self._make_search(1)
 
     def _make_search(self, num_trees: int) -> TreeSearch:
         """Return a search of this many trees, each with leaves enough that together they fill a batch."""
         settings = replace(self._settings, leaves=math.ceil(self._settings.leaves / num_trees))
-        seeds = np.random.SeedSequence(self._seed).generate_state(num_trees).tolist()
+        key = (self._num_searches,) if self._num_searches else ()  # each draws lots of its own
+        self._num_searches += 1
+        seeds = np.random.SeedSequence(self._seed, spawn_key=key).generate_state(num_trees).tolist()
         return TreeSearch(self._game, self._evaluate, settings, seeds)
 
     def act(self, states: States) -> list[Analysis]:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from agents.imitation import accuracy
 from agents.imitation.data import choose_games
+from agents.model_files import check_made_for
 from agents.network_evaluator import load_policy
 from benchmarks.timing import Document
 from games.archives import load_records
@@ -24,9 +25,10 @@ def measure(path: str, data: list[Path], count: int, every_game: bool, seed: int
     """Return a model's accuracy on the records at some paths, on games kept apart from training or on every game."""
     policy = load_policy(path, "model")
     game = find_game(game_name or trained_game(policy.header))
+    check_made_for(game, policy.file, policy.header)
     loaded = load_records(data, game.family, workers=0)
     records = loaded.records
-    share = float(policy.header.get("training", {}).get("held_out", HELD_OUT))
+    share = HELD_OUT if policy.kept_apart is None else policy.kept_apart
     chosen = np.ones(len(records), np.bool_) if every_game else records.held_out(share)
     positions = choose_games(records, game, chosen, "measure with")
     network = make_inference(policy.model)

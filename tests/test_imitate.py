@@ -301,13 +301,16 @@ def test_the_nearer_of_two_limits_ends_the_training() -> None:
 
 def test_fully_convolutional_networks_go_on_on_another_board() -> None:
     model = network(size=19)
-    small = adapted(model, (16, 9, 9))
+    small = adapted(model, (16, 9, 9), with_value=True)
     assert small.spec.input_shape == (16, 9, 9)
     planes = torch.rand(2, 16, 9, 9)
     before, after = (each.eval()(planes).policy for each in (model, small))
     assert isinstance(before, Tensor)
     assert torch.equal(before, after)
-    assert adapted(model, (16, 19, 19)) is model
+    assert adapted(model, (16, 19, 19), with_value=True) is model
+    policy = adapted(model, (16, 19, 19))
+    assert policy.spec.value is None, "a value head that learns nothing would only mislead"
+    assert torch.equal(before, policy.eval()(planes).policy)
     with pytest.raises(ImitateError, match=r"for planes \(16, 19, 19\) cannot go on with planes \(20, 9, 9\)"):
         adapted(model, (20, 9, 9))
     with pytest.raises(ImitateError, match="cannot go on"):

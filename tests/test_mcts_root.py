@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from agents.mcts.root import halving_schedule
+from agents.mcts.root import RootStatistics, gumbel_choice, halving_schedule, visit_policy
 from agents.mcts.search import SearchSettings, TreeLimits, TreeSearch
 from games.connect_four import CONNECT_FOUR
 from games.rules import apply
@@ -54,6 +56,29 @@ def test_what_is_proven_lost_is_never_drawn() -> None:
     search.search(states, TreeLimits(visits=300))
     assert (search.root().upper == -1).sum() >= 5
     assert {search.choose(0, 5.0) for _ in range(100)} <= set(np.flatnonzero(search.root().upper > -1).tolist())
+
+
+def test_a_proven_draw_is_preferred_to_what_is_thought_worse() -> None:
+    root = RootStatistics(
+        sign=1,
+        actions=np.arange(4),
+        priors=np.full(4, 0.25),
+        visits=np.array([6, 34, 50, 3]),
+        values=np.array([-0.9, 0.0, -0.2, 0.4]),
+        lower=np.array([-1, 0, -1, -1]),
+        upper=np.array([1, 0, 1, 1]),
+        value=0.0,
+        own_value=0.0,
+        secured=0,
+        best=1,
+    )
+    assert root.live.tolist() == [False, True, False, True]
+    assert np.allclose(visit_policy(root, 1.0), [0, 34 / 37, 0, 3 / 37])
+    assert gumbel_choice(root, np.zeros(4, np.float32)) == 1
+    lost = replace(root, secured=-1, lower=np.full(4, -1), upper=np.array([-1, 1, 1, -1]))
+    assert lost.live.tolist() == [False, True, True, False]
+    solved = replace(root, upper=np.array([-1, 0, 0, 0]))
+    assert solved.live.tolist() == [False, True, False, False]
 
 
 # --- Gumbel (Danihelka et al. 2022) -----------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
     torch.set_num_threads(threads)
     notice = notice_on(console)
     saved = {"learner": "reinforce", "game": game.name, **dataclasses.asdict(config), "init": first.sha256}
+    saved["kept_apart"] = first.kept_apart
     with (
         Run.create(
             directory,

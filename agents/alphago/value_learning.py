@@ -49,7 +49,7 @@ def play_value_games(
     """Play games in step; those that are over before their position was reached are left out."""
     generator = np.random.default_rng([config.seed, iteration])
     count = config.games_at_once
-    even_ply = generator.integers(0, game.num_actions - 1, count)  # U: the ply of the draw among all actions
+    random_ply = generator.integers(0, game.num_actions - 1, count)  # U: the ply of the draw among all actions
     played: list[list[int]] = [[] for _ in range(count)]
 
     def hear(policy: int, games: NDArray, positions: States, allowed: NDArray, actions: NDArray) -> None:
@@ -57,12 +57,12 @@ def play_value_games(
             played[i].append(action)
 
     def whose(ply: int, movers: NDArray) -> NDArray:
-        return np.where(ply < even_ply, IMITATING, np.where(ply == even_ply, ANY, IMPROVED))
+        return np.where(ply < random_ply, IMITATING, np.where(ply == random_ply, ANY, IMPROVED))
 
     policies = (imitating, _indifferent(game), improved)
     results = play_games(game, game.new(count), policies, whose, generator, hear)
-    reached = [i for i in range(count) if len(played[i]) > even_ply[i] + 1]
-    return ValueGames([np.array(played[i], np.int16) for i in reached], even_ply[reached] + 1, results[reached])
+    reached = [i for i in range(count) if len(played[i]) > random_ply[i] + 1]
+    return ValueGames([np.array(played[i], np.int16) for i in reached], random_ply[reached] + 1, results[reached])
 
 
 def _indifferent(game: Game) -> LeafEvaluator:

@@ -69,7 +69,8 @@ def judge(logits: NDArray, values: NDArray | None, batch: Batch, reader: Positio
         outcomes = batch.outcomes[moved]
         errors = np.where(known, (values[moved] - outcomes) ** 2, np.nan)
         signs = np.where(known & (outcomes != 0), np.sign(values[moved]) == np.sign(outcomes), np.nan)
-    ranks = (scores > played[:, None]).sum(axis=1)
+    is_before = np.arange(scores.shape[1]) < chosen[:, None]  # of equals the first, as for players
+    ranks = ((scores > played[:, None]) | ((scores == played[:, None]) & is_before)).sum(axis=1)
     return Predictions(ranks, totals - played, errors, signs, batch.games[moved], batch.plies[moved])
 
 

@@ -63,8 +63,9 @@ def choose_games(records: Records, game: Game, chosen: NDArray, purpose: str) ->
     order = np.lexsort((records.digests(), records.result, lengths, records.hashes))
     positions = Positions(records, order[(fit & chosen)[order]])
     if not len(positions):
-        found = f"{int(fit.sum()):,} of {len(records):,} games are of {game.name} without handicap"
-        raise RecordsError(f"no positions to {purpose}: {found}, {int((fit & chosen).sum())} of them on that side")
+        terms = f"{game.name} without handicap" if game.family == "go" else game.name
+        found = f"{int(fit.sum()):,} of {len(records):,} games are of {terms}"
+        raise RecordsError(f"no positions to {purpose}: {found}, {int((fit & chosen).sum())} of them for this")
     return positions
 
 

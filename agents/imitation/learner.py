@@ -263,16 +263,17 @@ def train(config: ImitateConfig, learner: Learner, stream: SampleStream, num_thr
 
 
 def adapted(model: PolicyValueNet, planes_shape: tuple[int, int, int], with_value: bool = False) -> PolicyValueNet:
-    """Return a network with a model's weights, made for a board and, where it has none, with a new value head.
+    """Return a network with a model's weights, made for a board: with a value head, its own or a new one, or without.
 
     Raises ImitateError where the model is not fully convolutional and the board is another, or the planes are.
     """
     spec = model.spec
     if tuple(spec.input_shape) != planes_shape and not (model.any_size and spec.input_shape[0] == planes_shape[0]):
         raise ImitateError(f"a network for planes {spec.input_shape} cannot go on with planes {planes_shape}")
-    value = spec.value or (ValueHeadSpec() if with_value else None)
+    value = (spec.value or ValueHeadSpec()) if with_value else None
     if tuple(spec.input_shape) == planes_shape and value == spec.value:
         return model
     new = dataclasses.replace(spec, input_shape=planes_shape, value=value).build()
-    new.load_state_dict({**new.state_dict(), **model.state_dict()})
+    known = new.state_dict()
+    new.load_state_dict({**known, **{name: given for name, given in model.state_dict().items() if name in known}})
     return new

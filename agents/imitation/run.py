@@ -71,12 +71,18 @@ def train_from(options: Options, console: Console) -> None:
     material = prepare(options, console)
     learner = Learner(config, first_model(options, material), device)
     notice(description(material, learner, threads))
+    if (apart := kept_apart(config, material.initial)) < config.held_out:
+        notice(
+            f"--init has kept {apart:g} of its games apart, not {config.held_out:g}: it may know games held out here"
+        )
     saved_config = {
         "learner": "imitate",
         "game": material.game.name,
         **dataclasses.asdict(config),
+        "network": config.network if material.initial is None else config.grow,
         "features": material.features,
         "init": None if material.initial is None else material.initial.sha256,
+        "kept_apart": kept_apart(config, material.initial),
         "records": fingerprint(material.split),
     }
     with (
@@ -116,6 +122,15 @@ def prepare(options: Options, console: Console) -> Material:
     split = split_records(read_records(options, game, console), game, options.config.held_out)
     training, validation = (reader_of(positions, features) for positions in (split.training, split.validation))
     return Material(game, split, features, training, validation, initial)
+
+
+def kept_apart(config: ImitateConfig, initial: Policy | None) -> float:
+    """Return the share of games that neither this run nor those before it learn from.
+
+    A larger share contains each smaller one.
+    """
+    before = None if initial is None else initial.kept_apart
+    return config.held_out if before is None else min(config.held_out, before)
 
 
 def read_records(options: Options, game: Game, console: Console) -> Records:
@@ -165,7 +180,7 @@ def first_model(options: Options, material: Material) -> PolicyValueNet:
     weight = options.config.value_weight
     if spec.value is None and weight and weight != PRESETS[options.preset].value_weight:
         raise ImitateError(f"--value-weight {weight:g}: {options.config.network} has no value head")
-    return spec.build()
+    return (spec if weight else dataclasses.replace(spec, value=None)).build()
 
 
 def network_spec(option: str, config: ImitateConfig, material: Material) -> PolicyValueSpec:

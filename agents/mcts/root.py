@@ -36,9 +36,9 @@ class RootStatistics:
 
     @property
     def live(self) -> NDArray:
-        """Which edges are worth playing, bool[k]: the best ones of a solved root, else those not proven worse."""
-        is_solved = self.secured == self.upper.max()
-        return np.asarray(self.lower == self.secured if is_solved else self.upper > self.secured)
+        """Which edges are worth playing, bool[k]: the safest, and those that may win more and are thought no worse."""
+        is_safe = (self.lower == self.secured) & (self.secured > -1)
+        return np.asarray(is_safe | ((self.upper > self.secured) & (self.values >= self.secured)))
 
 
 def root_statistics(forest: Forest, t: int) -> RootStatistics:
@@ -78,7 +78,7 @@ def root_statistics(forest: Forest, t: int) -> RootStatistics:
 def visit_policy(root: RootStatistics, temperature: float) -> NDArray:
     """Return the probabilities float64[k] in proportion to visits ** (1 / temperature), of the best action alone at 0.
 
-    Actions that are proven worse than another have none. Without visits the priors count.
+    Actions that are worse than what is proven of another have none. Without visits the priors count.
     """
     weights = np.where(root.live, root.visits, 0.0)
     if temperature <= GREEDY_TEMPERATURE or not weights.any():
@@ -132,7 +132,7 @@ def halving_schedules(considered: int, simulations: int) -> NDArray:
 def gumbel_choice(root: RootStatistics, gumbels: NDArray) -> int:
     """Return the index of the edge that halving leaves: among the most visited, the highest g + logit + sigma(q).
 
-    Actions that are proven worse than another are out. gumbels is float32[A].
+    Actions that are worse than what is proven of another are out. gumbels is float32[A].
     """
     scores = gumbels[root.actions] + np.log(root.priors) + _sigmas(root, root.values)
     most = root.live & (root.visits == root.visits[root.live].max())

@@ -22,19 +22,20 @@ from agents.mcts.root import (
     visit_policy,
 )
 from agents.mcts.simulate import Ahead, Formula, GumbelRoot, Leaves, Opened, absorb, collect, find_below
-from agents.mcts.tree import NO_NODE, ROOT, ROOT_EDGE, best_line, keep_subtree, make_forest
+from agents.mcts.tree import EDGE, NO_NODE, ROOT, ROOT_EDGE, best_line, keep_subtree, make_forest
 from games.compiled import NDArray
 from games.rules import Game, States
 
 LeafEvaluator = Callable[[States], tuple[NDArray, NDArray]]  # records [n] -> logits [n, A], the movers' values [n]
 
 TREE_BYTES = 2**30  # that all trees may take together where no limit on visits or nodes is set
-EDGE_BYTES = 22
+EDGE_BYTES = EDGE.itemsize + 4 + 2  # with its prior and its action
 MOST_NODES = 2**20  # of a tree without a limit
 UNLIMITED = np.int64(2**62)  # simulations
 LONGEST_LINE = 64  # actions of a principal variation
 LOOKS = 6  # ahead at the most, for each leaf beside the one a tree waits for: most find what is known already
 AHEAD = 64  # evaluations kept ahead, for each leaf that is evaluated beside the one a tree waits for
+MOST_AHEAD = 4096  # of them, or twice the leaves: each is looked for among all
 REUSE_DEPTH = 4  # actions below the old root that a new position is looked for: one move each, multi-jumps included
 
 
@@ -84,7 +85,7 @@ class TreeSearch:
             counts=np.zeros(2, np.int64),
         )
         beside = self.settings.leaves - 1
-        kept = AHEAD * beside
+        kept = min(AHEAD * beside, max(MOST_AHEAD, 2 * beside))
         self._ahead = Ahead(
             nodes=np.full((num_trees, kept), NO_NODE, np.int32),
             actions=np.zeros((num_trees, kept), np.int32),

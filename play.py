@@ -177,9 +177,9 @@ def run(command: Command) -> int:
 
     try:
         check(command)
-        if isinstance(command, Checkers) and (command.hub or command.bot):
+        if isinstance(command, Checkers) and (command.hub or command.bot is not None):
             return serve(command)
-        if isinstance(command, Go) and (command.gtp or command.bot):
+        if isinstance(command, Go) and (command.gtp or command.bot is not None):
             return serve_gtp(command)
         return play(command)
     except (PlayerError, PdnError, GameError) as error:

@@ -42,7 +42,7 @@ MAX_DEPTH = 64  # turns
 WIN = 10 * MAX_SCORE
 WIN_THRESHOLD = WIN - 1000  # scores beyond this are wins at a known distance
 INFINITE = 2 * WIN
-STOP_CHECK_MASK = 1023  # nodes between looks at the stop flag and the node limit, less one
+LIMIT_CHECK_MASK = 1023  # nodes between looks at the node limit, less one
 EXACT, LOWER, UPPER = 0, 1, 2  # what a stored score says of the true one
 NO_ACTION = -1
 
@@ -239,7 +239,7 @@ def search_node(search, evaluator, table, entries, level, depth, reserve, alpha,
     tables or NO_TABLES.
     """
     search.nodes += 1
-    if search.nodes & STOP_CHECK_MASK == 0 and search.node_limit != 0 and search.nodes >= search.node_limit:
+    if search.nodes & LIMIT_CHECK_MASK == 0 and search.node_limit != 0 and search.nodes >= search.node_limit:
         search.stop = 1
     search.line_length[level] = 0
     state = search.states[level]
@@ -372,7 +372,7 @@ class Searcher:
         tables: NDArray = NO_TABLES,
         extension: int = 0,
     ) -> None:
-        """table_bits: log2 of the table's entries of 24 bytes. tables: entries of games.endgame's tables.
+        """table_bits: log2 of the table's entries of 16 bytes. tables: entries of games.endgame's tables.
 
         extension: turns added once where a line ends on a pending capture or a forced move; 2 as published.
         """

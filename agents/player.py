@@ -2,8 +2,9 @@
 
 random                               a random legal move
 material:depth=4                     alpha-beta that counts pieces
+lines:depth=8                        the same for Connect Four, counting lines that can still be completed
 alphabeta:model=FILE,depth=8         alpha-beta with an evolved evaluator; or seconds=1, or nodes=100000
-policy:model=FILE,temperature=0       a policy network alone
+policy:model=FILE,temperature=0      a policy network alone
 mcts:model=FILE,visits=400           Monte Carlo tree search with a policy-value network; or seconds=1, or nodes=100000
 rollouts:visits=1000                 the same search with random games in the place of a network
 models/checkers-anaconda             a bare model file or folder: alpha-beta with it, 8 turns deep, or mcts
@@ -248,7 +249,7 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
     if family != game.family:
         raise PlayerError(f"player {spec!r}: {parsed.name} plays {family}, not {game.family}; there are: {EXAMPLES}")
     if parsed.name == "human":
-        raise PlayerError(f"player {spec!r}: a person needs a terminal, which only play.py gives")
+        raise PlayerError(f"player {spec!r}: a person needs a terminal: only play.py without --gtp or --hub seats one")
     if parsed.name == "random":
         return RandomPlayer(spec, game, seed)
     if parsed.name == "hub":

@@ -4,6 +4,7 @@ config.json            the learner's configuration
 metrics.jsonl          a JSON object a line, "step" first: byte for byte that of a run never killed
 timing.jsonl           the same form, for what no two runs share: seconds, games a second
 tensorboard/           events, where asked for
+report.json            what a finished run was measured by
 checkpoints/step-N/    see agents/checkpoints.py
 run.lock               held by the one process that writes here; the system releases it at its death
 """

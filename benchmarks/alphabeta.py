@@ -23,6 +23,9 @@ from nets.anaconda_layout import NUM_WEIGHTS
 PEER_SECONDS = 1.0  # a peer that took as long for a depth is not asked for the next
 
 
+SEARCHED = ("checkers", "connect_four")
+
+
 def measure(game: Game, depths: Sequence[int], positions: int, model: str | None, seed: int, repeats: int) -> Document:
     """Return speeds for each evaluator of the game and each depth in turns, which is reached by iterative deepening."""
     if not depths:
@@ -30,8 +33,8 @@ def measure(game: Game, depths: Sequence[int], positions: int, model: str | None
     for depth in depths:
         if not 1 <= depth <= MAX_DEPTH:
             raise BenchError(f"--depths {depth} is not from 1 to {MAX_DEPTH}")
-    if game.name not in PLIES:
-        raise BenchError(f"{game.name} is not searched by alpha-beta; allowed: {', '.join(PLIES)}")
+    if game.name not in SEARCHED:
+        raise BenchError(f"{game.name} is not searched by alpha-beta; allowed: {', '.join(SEARCHED)}")
     if model is not None and game is not CHECKERS:
         raise BenchError(f"--model is a network for checkers, and this is {game.name}")
     start_lines = random_lines(game, positions, seed)

@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     refused = (
         *(BenchError, PlayerError, ModelFileError),
         *(GameError, PdnError, ArchiveError, AtariError, RecordsError, EndgameError),
+        OSError,  # a picture that cannot be written
     )
     try:
         return run(options)
@@ -109,6 +110,10 @@ def check_picture(file: Path) -> None:
 
     if importlib.util.find_spec("matplotlib") is None:
         raise BenchError("--png needs matplotlib: pip install -e '.[plots]'")
+    if file.suffix != ".png":
+        raise BenchError(f"--png {file}: its name must end in .png")
+    if file.is_dir():
+        raise BenchError(f"--png {file}: it is a folder")
     if not file.absolute().parent.is_dir():
         raise BenchError(f"--png {file}: there is no folder {file.parent}")
 

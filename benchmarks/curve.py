@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from agents.alphabeta import MAX_DEPTH
 from agents.checkpoints import saved_steps
 from agents.evaluators import Evaluator, load_evaluator, material
 from agents.evolution.arena import Arena
@@ -27,6 +28,11 @@ def measure(runs: list[Path], depths: list[int], openings: int) -> Document:
 
     Every match is played over evenly spread openings of the three-move deck, each with both colours.
     """
+    if not runs:
+        raise BenchError("name at least one directory of a run of train.py evolve")
+    for depth in depths:
+        if not 1 <= depth <= MAX_DEPTH:
+            raise BenchError(f"--depths {depth} is not from 1 to {MAX_DEPTH}")
     starts = control_starts(openings)
     arena = Arena(CHECKERS)
     try:

@@ -495,6 +495,6 @@ def game_of_size(name: str, size: str | None) -> Game:
 
     if size is None:
         return find_game(name)
-    if name != "go":
+    if find_game(name).family != "go":
         raise BenchError(f"--size {size}: only go has sizes, and this is {name}")
     return go.game(*go.parse_size(size))

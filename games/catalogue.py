@@ -20,5 +20,5 @@ def find_game(name: str) -> Game:
     if name not in GAMES:
         near = difflib.get_close_matches(name, GAMES, n=1, cutoff=0.7)
         meant = f" (did you mean {near[0]}?)" if near else ""
-        raise GameError(f"no game {name!r}{meant}; there are: {', '.join(GAMES)}")
+        raise GameError(f"no game {name!r}{meant}; there are: {', '.join(GAMES)}, go-9x9 and other sizes")
     return GAMES[name]

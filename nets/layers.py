@@ -168,8 +168,8 @@ class SymmetricLinear(nn.Module):
     and 55 on 19x19.
     """
 
-    pairs: Tensor  # int64 [N * N]: the free weight of each pair of points, the output point first
-    points: Tensor  # int64 [N]: the free bias of each output point
+    pairs: Tensor  # int64 [P * P], P points: the free weight of each pair of points, the output point first
+    points: Tensor  # int64 [P]: the free bias of each output point
 
     def __init__(self, in_channels: int, size: int) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ class SymmetricLinear(nn.Module):
         return self.weight[:, self.pairs].reshape(-1, count, count)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [B, C, N, N] to [B, N * N]."""
+        """Map [B, C, N, N] to [B, P], P = N * N."""
         return torch.einsum("bcf,ctf->bt", x.flatten(2), self.full_weight()) + self.bias[self.points]
 
 

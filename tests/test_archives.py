@@ -322,7 +322,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
         [sys.executable, "-m", "games.archives", str(tmp_path / "missing")], capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 2
-    assert result.stderr == f"error: there is no file or folder {tmp_path / 'missing'}\n"
+    assert result.stderr == f"python -m games.archives: there is no file or folder {tmp_path / 'missing'}\n"
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the game records are not on this machine")

@@ -18,7 +18,7 @@ from agents.alphabeta import MAX_DEPTH
 from agents.evaluators import Evaluator, anaconda, material, save_evaluator
 from agents.evolution.arena import Arena
 from agents.evolution.command import Options, resume_command
-from agents.evolution.config import EvolveConfig
+from agents.evolution.config import PRESETS, EvolveConfig
 from agents.evolution.evolve import (
     Arrays,
     best_network,
@@ -27,7 +27,7 @@ from agents.evolution.evolve import (
     finalists,
     first_state,
 )
-from agents.learner_command import MOST_SEED, check_ranges, notice_on, run_directory
+from agents.learner_command import MOST_SEED, check_ranges, notice_on, option_name, run_directory
 from agents.model_files import MODEL_FILE
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import live_bar
@@ -35,6 +35,13 @@ from games.checkers import CHECKERS, DRAW_LIMITS
 from games.compiled import NDArray
 from games.openings import MAX_PLIES
 
+ONLY_FOR = {  # options that one method has a use for
+    "population": ("games_as_first", "win_points", "loss_points"),
+    "memetic": (
+        *("openings", "opening_plies", "learning_rate", "outcome_share", "memory"),
+        *("batch_size", "steps", "horizon", "selection_period"),
+    ),
+}
 LEAST: dict[str, float] = {  # of the options that cannot be 0, or can be less
     "loss_points": -math.inf,
     "generations": 1,
@@ -98,6 +105,11 @@ def check(options: Options) -> None:
     ending = [name for name, fields in CHECKERS.rule_sets.items() if any(fields[limit] for limit in DRAW_LIMITS)]
     if rules not in ending:  # games between kings would go on for ever
         raise ValueError(f"--rules {rules}: there are {', '.join(ending)}")
+    for method, names in ONLY_FOR.items():
+        for name in names if options.config.method != method else ():
+            value = getattr(options.config, name)
+            if value != getattr(PRESETS[options.preset], name):
+                raise ValueError(f"--{option_name(name)} {value}: only with --method {method}")
     check_ranges({**dataclasses.asdict(options.config), "workers": options.workers}, LEAST, MOST, ValueError)
 
 
@@ -179,8 +191,9 @@ def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console
     for name, depth in (("random", 0), ("material", config.control_depth)):
         won, drawn, lost, pairs = arena.match(evaluator, material(), starts, (config.control_depth, depth))
         elo, low, high = paired_match_elo(pairs)
-        interval = [bound if math.isfinite(bound) else None for bound in (low, elo, high)]
-        rows.append({"opponent": name, "won": won, "drawn": drawn, "lost": lost, "low_elo_high": interval})
+        bounds = {"elo": elo, "low": low, "high": high}
+        finite = {key: bound if math.isfinite(bound) else None for key, bound in bounds.items()}
+        rows.append({"opponent": name, "won": won, "drawn": drawn, "lost": lost, **finite})
         table.add_row(name, str(won), str(drawn), str(lost), f"{elo:+.0f}", f"{low:+.0f} to {high:+.0f}")
     Console().print(table)
     write_report(directory, rows)

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.paths, options.game, workers=options.workers, keep=not options.fresh, on_progress=on_progress
         )
     except ArchiveError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"python -m games.archives: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         tables, made = _load_or_build(options.pieces)
     except EndgameError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"python -m games.endgame: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: nothing was stored", file=sys.stderr, flush=True)

@@ -151,7 +151,11 @@ PLAYERS: Mapping[str, Kind] = {
     "lines": Kind(SEARCH_OPTIONS, game="connect_four"),
     "alphabeta": Kind({"model": Option(str), **CHECKERS_OPTIONS}, needs_model=True),
     "policy": Kind(
-        {"model": Option(str), "temperature": TREE_OPTIONS["temperature"]},
+        {
+            "model": Option(str),
+            "temperature": TREE_OPTIONS["temperature"],
+            "symmetries": Option(int, 0, 1),  # the mean of its answers under every symmetry of the board
+        },
         needs_model=True,
         searches_tree=True,
         is_random=True,

@@ -10,8 +10,8 @@ from rich.table import Table
 from agents.imitation import accuracy
 from agents.imitation.data import choose_games
 from agents.model_files import check_made_for
-from agents.network_evaluator import load_policy
-from benchmarks.timing import Document
+from agents.network_evaluator import Symmetrised, load_policy
+from benchmarks.timing import BenchError, Document
 from games.archives import load_records
 from games.catalogue import find_game
 from games.record_batches import PositionReader
@@ -21,7 +21,9 @@ from nets.model_file import Header
 HELD_OUT = 0.02  # of the games, where a model does not say how many were kept apart
 
 
-def measure(path: str, data: list[Path], count: int, every_game: bool, seed: int, game_name: str | None) -> Document:
+def measure(
+    path: str, data: list[Path], count: int, every_game: bool, seed: int, game_name: str | None, symmetrised: bool
+) -> Document:
     """Return a model's accuracy on the records at some paths, on games kept apart from training or on every game."""
     policy = load_policy(path, "model")
     game = find_game(game_name or trained_game(policy.header))
@@ -31,7 +33,10 @@ def measure(path: str, data: list[Path], count: int, every_game: bool, seed: int
     share = HELD_OUT if policy.kept_apart is None else policy.kept_apart
     chosen = np.ones(len(records), np.bool_) if every_game else records.held_out(share)
     positions = choose_games(records, game, chosen, "measure with")
-    network = make_inference(policy.model)
+    if symmetrised and game.family != "go":
+        raise BenchError(f"--symmetries is for Go, and this is {game.name}")
+    inference = make_inference(policy.model)
+    network = Symmetrised(inference) if symmetrised else inference
     found = accuracy.measure(network, PositionReader(positions, policy.features), count, seed)
     return {
         "model": str(policy.file),
@@ -40,6 +45,7 @@ def measure(path: str, data: list[Path], count: int, every_game: bool, seed: int
         "faults": [fault._asdict() for fault in loaded.faults],
         "games_apart": len(positions.games),
         "every_game": every_game,
+        "symmetries": symmetrised,
         "seed": seed,
         **found,
     }

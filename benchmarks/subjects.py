@@ -348,6 +348,8 @@ class Accuracy:
     """of every game, those that the network was trained on included"""
     game: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """of another board size than the network was trained on, such as go-9x9"""
+    symmetries: Annotated[bool, arg(help_behavior_hint="")] = False
+    """measure the mean of its answers under every symmetry of the board, as policy:symmetries=1 plays"""
     seed: Number = 0
     """of the choice of positions"""
     json: Json = False
@@ -355,7 +357,9 @@ class Accuracy:
     def run(self) -> Report:
         from benchmarks import accuracy
 
-        document = accuracy.measure(self.model, list(self.paths), self.positions, self.every_game, self.seed, self.game)
+        document = accuracy.measure(
+            self.model, list(self.paths), self.positions, self.every_game, self.seed, self.game, self.symmetries
+        )
         return Report(document, accuracy.tables(document))
 
 

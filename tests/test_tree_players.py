@@ -13,12 +13,14 @@ import torch
 from agents.analysis import Analysis, MoveAnalysis, PlayerError
 from agents.go_conduct import Conducted, Ending, conduct
 from agents.go_sense import is_eye_filled, mover_lead
+from agents.network_evaluator import load_evaluator
 from agents.player import SearchingPlayer, make_player
 from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.go_features import feature_set
 from games.rules import Game, State, States, apply, is_over, returns, to_play
+from games.symmetries import action_maps
 from nets.blocks import Conv, Relu
 from nets.heads import PointPolicySpec
 from nets.models import PolicyValueSpec, save_model
@@ -322,6 +324,23 @@ def test_networks_see_the_planes_that_they_were_made_for(
     legal = [move.action for move in analysis.moves if move.action != 25]
     found = np.log([move.prior for move in analysis.moves if move.action != 25])
     assert np.allclose(found - found[0], logits[legal].numpy() - float(logits[legal[0]]), atol=1e-4)
+
+
+def test_a_symmetrised_policy_sees_no_direction(models: dict[str, Path]) -> None:
+    for name, size in (("go", (5, 5)), ("two colours", (5, 5)), ("go", (4, 6))):
+        game = go.game(*size, komi=0.5)
+        evaluate = load_evaluator(models[name] / "model.safetensors", game, symmetrised=True)
+        for image in action_maps(*size):
+            states = game.new(2)
+            for action in (1, 7, 13):
+                apply(states[0], action)
+                apply(states[1], int(image[action]))
+            logits, values = evaluate(states)
+            assert np.allclose(logits[0], logits[1][image], atol=1e-4) and np.isclose(*values, atol=1e-4)
+    player = make_player(f"policy:model={models['go']},symmetries=1", GO_5)
+    assert GO_5.new(1).size == len(player.act(GO_5.new(1)))
+    with pytest.raises(PlayerError, match="symmetries=1 is for Go"):
+        make_player(f"policy:model={models['checkers']},symmetries=1", CHECKERS)
 
 
 def test_colours_have_their_own_output(models: dict[str, Path]) -> None:

@@ -17,6 +17,7 @@ from agents.alphago.config import REINFORCE_PRESETS, ReinforceConfig
 from agents.alphago.policy_games import by_seat, play_games
 from agents.alphago.reinforce import learn, opponent_of, play_iteration
 from agents.alphago.reinforce_command import ReinforceOptions
+from agents.imitation.learner import adapted
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import NetworkEvaluator, Policy, encoder_of, load_policy, save_for_game
@@ -79,7 +80,8 @@ class Reinforcement:
         self, run: Run, config: ReinforceConfig, game: Game, first: Policy, saved: dict[str, Any], threads: int
     ) -> None:
         self.run, self.config, self.game, self.first, self.saved = run, config, game, first, saved
-        self.model = first.model.eval()
+        shape = first.model.spec.input_shape
+        self.model = adapted(first.model, (shape[0], shape[1], shape[2])).eval()  # no value head: none would learn here
         self.precision = prepare_training(self.model, config.precision, torch.device("cpu"))
         self.playing, self.opponent = (evaluator_of(self.model, first.features, game, threads) for _ in range(2))
         self.optimiser = torch.optim.SGD(self.model.parameters(), lr=config.learning_rate)

@@ -79,4 +79,4 @@ def short(number: int) -> str:
     """Return a number in at most five characters, such as 820, 12k or 3.05M."""
     if number < 1000:
         return str(number)
-    return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.4g}M"
+    return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.3g}M"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from agents.network_evaluator import Symmetrised
 from games.compiled import NDArray
 from games.record_batches import Batch, PositionReader
 from games.shuffle import Shuffle
@@ -115,7 +116,7 @@ def by_source(found: Predictions, reader: PositionReader) -> dict[str, dict[str,
 # --- a whole measurement ----------------------------------------------------------------------------------------------
 
 
-def measure(network: InferenceModel, reader: PositionReader, count: int, seed: int) -> dict[str, Any]:
+def measure(network: InferenceModel | Symmetrised, reader: PositionReader, count: int, seed: int) -> dict[str, Any]:
     """Return the accuracy over a random choice of positions, without repetition: in all, by phase and by source."""
     found = predict_all(inference_predictor(network), reader, choose(reader, count, seed))
     rows, columns = reader.planes_shape[1:]
@@ -141,7 +142,7 @@ def has_moves(reader: PositionReader, numbers: NDArray) -> bool:
     return reader.game.family != "go" or bool((played < reader.game.num_actions - 1).any())
 
 
-def inference_predictor(network: InferenceModel) -> Predict:
+def inference_predictor(network: InferenceModel | Symmetrised) -> Predict:
     """Return a network made for play as the tallies ask it."""
 
     def predict(batch: Batch) -> tuple[NDArray, NDArray | None]:

@@ -34,11 +34,11 @@ class QHeadSpec(Spec):
     hidden: CountOrZero = 0  # units of a hidden layer in each stream, 0 for none
     dueling: bool = False
     noisy: bool = False
-    layer_norm: bool = False
     distribution: Literal["none", "categorical", "quantile"] = "none"
     num_atoms: Count = 51  # of the categorical distribution, or the number of quantiles
     v_min: float = -10.0  # the least and the greatest return of the categorical distribution
     v_max: float = 10.0
+    layer_norm: bool = False
 
     def build(self, shape: Shape) -> QHead:
         """Return a new head for a trunk's output of `shape`."""

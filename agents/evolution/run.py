@@ -105,12 +105,12 @@ def check(options: Options) -> None:
     ending = [name for name, fields in CHECKERS.rule_sets.items() if any(fields[limit] for limit in DRAW_LIMITS)]
     if rules not in ending:  # games between kings would go on for ever
         raise ValueError(f"--rules {rules}: there are {', '.join(ending)}")
+    check_ranges({**dataclasses.asdict(options.config), "workers": options.workers}, LEAST, MOST, ValueError)
     for method, names in ONLY_FOR.items():
         for name in names if options.config.method != method else ():
             value = getattr(options.config, name)
             if value != getattr(PRESETS[options.preset], name):
                 raise ValueError(f"--{option_name(name)} {value}: only with --method {method}")
-    check_ranges({**dataclasses.asdict(options.config), "workers": options.workers}, LEAST, MOST, ValueError)
 
 
 def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSignal, console: Console) -> bool:

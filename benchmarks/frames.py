@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from agents.dqn.command import choose_device, processes
-from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError
+from agents.dqn.command import processes
+from agents.dqn.config import PRESETS, DqnConfig
 from agents.dqn.learner import Learner
 from agents.dqn.loop import Training
 from agents.dqn.networks import q_network_spec
@@ -27,6 +27,7 @@ from benchmarks.peers import PeerMissingError
 from benchmarks.timing import BenchError, Document, installed_version
 from games.atari_vector import AtariEnvs
 from games.machine import available_processors
+from nets.precision import choose_device
 
 NUM_ENVS = 32
 REPLAY_STEPS = 20_000  # of a memory while it is measured; its size changes no speed
@@ -43,7 +44,7 @@ def measure(game: str, presets: tuple[str, ...], seconds: float, device_name: st
         raise BenchError(f"--seconds {seconds:g} is not above 0")
     try:
         device = choose_device(device_name)
-    except DqnConfigError as error:
+    except ValueError as error:
         raise BenchError(str(error)) from None
     torch.set_num_threads(1)
     cores = available_processors()

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from agents.imitation.config import PRESETS, ImitateError
+from agents.imitation.config import PRESETS
 from agents.imitation.data import Samples
 from agents.imitation.learner import Learner
-from agents.imitation.run import choose_device
 from benchmarks.inference import random_network
 from benchmarks.timing import BenchError, Document, cpu_seconds, rate_fields
 from games.machine import available_processors
+from nets.precision import choose_device
 
 STEPS = 4  # timed together: a GPU is given the next ones while it computes
 DENSITY = 0.2  # of the ones in the planes
@@ -28,7 +28,7 @@ def measure(
     """Return the speeds of one network at several batch sizes, by the clock, on all processors or on a GPU."""
     try:
         device = choose_device(device_name)
-    except ImitateError as error:
+    except ValueError as error:
         raise BenchError(str(error)) from None
     for batch in batches:
         if batch < 1:

@@ -35,7 +35,8 @@ class ValueConfig:
     """Options of the games and of the regression."""
 
     games: int = 40_000
-    """games to play, each of which gives one position; the paper: 30 million"""
+    """games to play, rounded up to whole rounds of --games-at-once; each that lasts gives one position; the paper: 30
+    million"""
     games_at_once: int = 256
     """games played in step"""
     epochs: int = 6

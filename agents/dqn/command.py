@@ -100,6 +100,7 @@ def train(options: Options, console: Console) -> None:
     from agents.run import Run, StopSignal
     from games.atari import find_game
     from games.atari_vector import AtariEnvs, GamesLostError
+    from nets.precision import choose_device
 
     begun = time.monotonic()
     check(options.config)
@@ -160,15 +161,6 @@ def evaluation_games(config: DqnConfig, number: int) -> AtariEnvs:
     from games.machine import available_processors
 
     return AtariEnvs(config.game, number, config.protocol, min(number, available_processors()))
-
-
-def choose_device(asked: str) -> torch.device:
-    """Return the device; ValueError where a GPU is asked for and there is none."""
-    import torch
-
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise DqnConfigError("--device cuda: torch finds no GPU here; --device cpu needs none")
-    return torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def tell_memory(config: DqnConfig, notice: Callable[[str], None]) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents.imitation.accuracy import Predict, choose, has_moves, measure, predict_all, summary, table
 from agents.imitation.command import Options, data_paths, resume_command
@@ -28,6 +27,7 @@ from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, load_policy, save_for_game
 from agents.run import Run, StopSignal, write_report
+from agents.steps_bar import live_bar
 from games.archives import load_records
 from games.catalogue import find_game
 from games.compiled import NDArray
@@ -39,6 +39,7 @@ from games.rules import Game
 from nets.growth import grown
 from nets.inference import make_inference
 from nets.models import PolicyValueNet, PolicyValueSpec, load_model, num_parameters
+from nets.precision import choose_device
 from nets.presets import preset
 from nets.regularisers import EarlyStopping
 
@@ -162,13 +163,6 @@ def reader_of(positions: Positions, features: str) -> PositionReader:
     return PositionReader(positions, features, np.float32 if features == "observe" else np.uint8)
 
 
-def choose_device(name: str) -> torch.device:
-    """Return where to compute; ImitateError where a GPU is asked for that is not there."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ImitateError("--device cuda: there is no GPU that torch can use")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
 def first_model(options: Options, material: Material) -> PolicyValueNet:
     """Return the network that training begins with."""
     planes_shape = material.training.planes_shape
@@ -246,13 +240,7 @@ class Session:
         config, learner = self.config, self.learner
         pin = learner.device.type == "cuda"
         stream = SampleStream(self.material.training, config.batch_size, config.seed, config.augment, pin)
-        with Progress(
-            TextColumn("{task.fields[shown]}"),
-            BarColumn(None),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        ) as bar:
+        with live_bar(self.console) as bar:
             task = bar.add_task("", total=1.0, shown="")
             shown = 0.0
             for spent in train(config, learner, stream, num_threads):

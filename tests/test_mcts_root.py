@@ -79,6 +79,8 @@ def test_a_proven_draw_is_preferred_to_what_is_thought_worse() -> None:
     assert lost.live.tolist() == [False, True, True, False]
     solved = replace(root, upper=np.array([-1, 0, 0, 0]))
     assert solved.live.tolist() == [False, True, False, False]
+    hopeless = replace(lost, values=np.full(4, -1.0), upper=np.full(4, -1))
+    assert hopeless.live.all() and gumbel_choice(hopeless, np.zeros(4, np.float32)) == 2
 
 
 # --- Gumbel (Danihelka et al. 2022) -----------------------------------------------------------------------------------

@@ -173,9 +173,7 @@ class Session:
         """
         komi = self.komi if record.start.komi is None else record.start.komi
         check_komi(komi)
-        handicap = handicap_of(
-            record.start.black, record.start.white
-        )  # its tag HA may tell of stones that are not there
+        handicap = handicap_of(record.start.black, record.start.white)  # HA may tell of stones that are not there
         start = self._empty(go.game(record.start.rows, record.start.columns), komi, handicap)
         go.setup(start, record.start.black, record.start.white, record.start.to_play)
         positions = [start]

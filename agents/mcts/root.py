@@ -37,7 +37,8 @@ class RootStatistics:
     @property
     def live(self) -> NDArray:
         """Which edges are worth playing, bool[k]: the safest, and those that may win more and are thought no worse."""
-        is_safe = (self.lower == self.secured) & (self.secured > -1)
+        is_lost = self.upper.max() == -1  # then no edge is worse than another
+        is_safe = (self.lower == self.secured) & (self.secured > -1 or is_lost)
         return np.asarray(is_safe | ((self.upper > self.secured) & (self.values >= self.secured)))
 
 

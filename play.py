@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from agents.command_line import end, parsed
+
 if TYPE_CHECKING:
     from games.rules import Game
 
@@ -157,7 +159,10 @@ Command = (
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    command = tyro.cli(Command, description=__doc__, prog="play.py", config=(tyro.conf.FlagCreatePairsOff,))
+    command: Command = parsed(
+        "play.py",
+        lambda: tyro.cli(Command, description=__doc__, prog="play.py", config=(tyro.conf.FlagCreatePairsOff,)),
+    )
     try:
         return run(command)
     except KeyboardInterrupt:  # before a game: in one it ends the game
@@ -313,4 +318,4 @@ def adviser(specs: tuple[str, str], best: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from agents.command_line import end, parsed
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -101,8 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from agents.atari import tournament as atari_tournament
 
         return atari_tournament.main(arguments[1:])
-    options = tyro.cli(
-        Options, prog="tournament.py", description=HELP, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+    reading = (tyro.conf.FlagCreatePairsOff,)
+    options = parsed(
+        "tournament.py",
+        lambda: tyro.cli(Options, prog="tournament.py", description=HELP, args=arguments, config=reading),
     )
     try:
         return run_or_complain(options)
@@ -386,4 +390,4 @@ def rating_fields(rated: Standing | Match) -> dict[str, float | None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -6,6 +6,8 @@ import importlib
 import os
 import sys
 
+from agents.command_line import end
+
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # learners use the processors by threads of their own
 
 LEARNERS = {  # what each trains, and the module of its command line
@@ -49,4 +51,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end(lambda: main(sys.argv[1:]))

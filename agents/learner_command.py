@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import tyro
 
+from agents.command_line import parsed
 from games.machine import available_processors
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def parse(options: type[OptionsT], arguments: Sequence[str], presets: Mapping[st
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             given.setdefault(field.name, tyro.MISSING)  # must be said on the command line
     default = options(**given)
-    return tyro.cli(options, args=arguments, default=default, prog=program)
+    return parsed(program, lambda: tyro.cli(options, args=arguments, default=default, prog=program))
 
 
 def run(program: str, train: Callable[[], None]) -> int:

@@ -14,6 +14,7 @@ if __name__ == "__main__":  # a script finds only its own folder: measure this c
 
 import tyro
 
+from agents.command_line import end, parsed
 from benchmarks.subjects import SUBJECTS, Subject
 
 # The least values of options, wherever they occur.
@@ -45,12 +46,15 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    options: Subject = tyro.extras.subcommand_cli_from_dict(
-        {**SUBJECTS},  # a dict of classes is none of functions to mypy; its copy is
-        prog="bench.py",
-        description=HELP,
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
+    options: Subject = parsed(
+        "bench.py",
+        lambda: tyro.extras.subcommand_cli_from_dict(
+            {**SUBJECTS},  # a dict of classes is none of functions to mypy; its copy is
+            prog="bench.py",
+            description=HELP,
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        ),
     )
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before numpy and torch load, whose products run on all cores
     from agents.analysis import PlayerError  # here and not above: --help need not wait for numba
@@ -119,4 +123,4 @@ def check_picture(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -30,6 +30,8 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 FAST = replace(DQN_PRESETS["fast"], num_envs=4, rollout=8, batch_size=16, precision="float32", shards=1)
 REPLAY = replace(DQN_PRESETS["dqn-2015"], network="small", batch_size=16, precision="float32", target_period=2)
 RAINBOW = replace(DQN_PRESETS["rainbow"], network="small", batch_size=16, precision="float32", noisy=False)
+IMPALA = replace(DQN_PRESETS["impala"], num_envs=4, rollout=8, batch_size=16, precision="float32", shards=1)
+BTR = replace(DQN_PRESETS["btr"], batch_size=16, precision="float32")
 
 
 def test_what_is_recorded_sees_new_inputs_and_new_weights() -> None:
@@ -85,7 +87,9 @@ def steps_of(config: DqnConfig, device: torch.device, seed: int) -> Steps:
     )
 
 
-@pytest.mark.parametrize("config", [FAST, REPLAY, RAINBOW], ids=["fast", "dqn-2015", "rainbow"])
+@pytest.mark.parametrize(
+    "config", [FAST, REPLAY, RAINBOW, IMPALA, BTR], ids=["fast", "dqn-2015", "rainbow", "impala", "btr"]
+)
 def test_q_learning_learns_the_same(config: DqnConfig) -> None:
     found = []
     for device in (CPU, GPU):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agents.dqn.actor import Actor, q_values
-from agents.dqn.config import PRESETS, DqnConfig
+from agents.dqn.config import PRESETS, DqnConfig, check
 from agents.dqn.evaluation import evaluate
 from agents.dqn.learner import DivergedError, Learner, priority_errors
 from agents.dqn.loop import Training, epsilon_at, learning_rate_at
@@ -21,7 +21,7 @@ from agents.dqn.replay import Samples
 from agents.dqn.targets import categorical_loss
 from games.atari import PROTOCOLS
 from games.atari_vector import AtariEnvs
-from nets.blocks import Linear, Norm
+from nets.blocks import Linear, Norm, Residual
 from nets.layers import NoisyLinear
 from nets.regulariser_config import RegulariserConfig
 
@@ -52,6 +52,7 @@ REPLAY = replace(
 RAINBOW = replace(
     REPLAY, double=True, dueling=True, noisy=True, distribution="categorical", n_step=3, prioritised=True, shards=2
 )
+SIZES = ("num_envs", "rollout", "batch_size", "replay", "warmup", "steps", "target_period", "epsilon_steps")
 COMPOSITIONS = {
     "fast": FAST,
     "fast as it is": replace(FAST, precision="auto", shards=2),
@@ -63,6 +64,7 @@ COMPOSITIONS = {
     "dqn-2013": replace(REPLAY, target_period=0, shards=1),
     "quantile": replace(REPLAY, distribution="quantile", optimiser="adam", num_atoms=5, norm="layer"),
     "rainbow": replace(RAINBOW, optimiser="adam"),
+    "btr": replace(PRESETS["btr"], **{name: getattr(REPLAY, name) for name in SIZES}),
 }
 
 
@@ -184,7 +186,13 @@ def test_networks_are_put_together_as_the_switches_say() -> None:
     rainbow = q_network_spec(PRESETS["rainbow"], 6)
     assert rainbow.head.hidden == 512 and not any(isinstance(block, Linear) for block in rainbow.trunk)
     assert rainbow.head.dueling and rainbow.head.noisy and rainbow.head.distribution == "categorical"
-    q_network_spec(replace(PRESETS["fast"], network="impala"), 18).build()
+    impala = q_network_spec(PRESETS["impala"], 6)
+    assert {block.norm for block in impala.trunk if isinstance(block, Residual)} == {"channel"}
+    assert len([block for block in impala.trunk if isinstance(block, Residual)]) == 6
+    btr = q_network_spec(PRESETS["btr"], 6)
+    assert btr.head.dueling and not btr.head.noisy and btr.head.distribution == "quantile"
+    for config in PRESETS.values():
+        check(config)
 
 
 def test_schedules() -> None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
+from agents.command_line import parsed
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -66,8 +68,10 @@ class Options:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status."""
-    options = tyro.cli(
-        Options, prog="tournament.py atari", description=HELP, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+    reading = (tyro.conf.FlagCreatePairsOff,)
+    options = parsed(
+        "tournament.py atari",
+        lambda: tyro.cli(Options, prog="tournament.py atari", description=HELP, args=arguments, config=reading),
     )
     from games.atari import AtariError
     from nets.model_file import ModelFileError

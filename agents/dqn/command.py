@@ -42,8 +42,9 @@ class Options:
 
     Presets: fast (parallel games, no replay: the soonest to a good score on two cores), quick (two minutes), pqn (the
     method that fast is made from, with its published settings: Gallici et al. 2024), dqn-2015 (Mnih et al. 2015),
-    dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al. 2018). All layers
-    but the head are in bfloat16 where the processor or the GPU has it; in dqn-2015, dqn-2013 and rainbow the games are
+    dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al. 2018); for a GPU
+    impala (pqn with the larger network of Espeholt et al. 2018) and btr (much of Clark et al. 2024). All layers but the
+    head are in bfloat16 where the processor or the GPU has it; in dqn-2015, dqn-2013, rainbow and btr the games are
     played by weights one update older: --no-overlap --precision float32 is as published. (What else differs, above all
     after a lost life, is told in agents/dqn/config.py.) A preset sets the options below; an option given on the command
     line overrides it. Steps are the agent's, 4 frames each.
@@ -55,7 +56,7 @@ class Options:
           goes on where that run stopped, however it stopped
     """
 
-    preset: Literal["fast", "quick", "pqn", "dqn-2015", "dqn-2013", "rainbow"] = "fast"
+    preset: Literal["fast", "quick", "pqn", "dqn-2015", "dqn-2013", "rainbow", "impala", "btr"] = "fast"
     """where the options below come from"""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/dqn-GAME-PRESET, numbered where that is taken)"""

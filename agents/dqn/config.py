@@ -325,6 +325,45 @@ _PQN = replace(
     checkpoint_period=500_000,
 )
 
+# For a GPU: the method of Gallici et al. 2024 with the network of Espeholt et al. 2018 (IMPALA, figure 3, right).
+# Minibatches are larger, and fewer, so that a GPU is busy; the step size grew with the root of their size.
+_IMPALA = replace(
+    _PQN,
+    network="impala",
+    batch_size=512,
+    learning_rate=5e-4,
+    final_learning_rate=0.1,
+    average=0.999,
+)
+
+# For a GPU, after Clark et al. 2024 ("Beyond the Rainbow"): Rainbow with IMPALA's network, 64 games in step, a
+# minibatch of 256 after each step of them all, a longer horizon, priorities that prefer less. What differs: quantiles
+# that are fixed (Dabney et al. 2018) where theirs are drawn anew; no Munchausen term and no noisy layers, whose noise
+# is drawn on the processor and would keep a GPU from replaying a recorded update; channel norms where theirs are
+# spectral; half of their channels, with no pooling at the end. And what differs in dqn-2015.
+_BTR = replace(
+    _RAINBOW,
+    num_envs=64,
+    rollout=1,
+    network="impala",
+    norm="channel",
+    double=False,
+    noisy=False,
+    distribution="quantile",
+    num_atoms=64,
+    priority_exponent=0.2,
+    importance_exponent=0.45,
+    discount=0.997,
+    replay=1 << 20,
+    warmup=200_000,
+    batch_size=256,
+    target_period=500,
+    learning_rate=1e-4,
+    optimiser_epsilon=0.005 / 256,
+    epsilon_steps=2_000_000,
+    evaluation_epsilon=0.01,
+)
+
 PRESETS: dict[str, DqnConfig] = {
     "fast": _FAST,
     "quick": _QUICK,
@@ -332,4 +371,6 @@ PRESETS: dict[str, DqnConfig] = {
     "dqn-2015": _DQN_2015,
     "dqn-2013": _DQN_2013,
     "rainbow": _RAINBOW,
+    "impala": _IMPALA,
+    "btr": _BTR,
 }

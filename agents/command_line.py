@@ -1,0 +1,80 @@
+"""What the command lines share: those that do not parse are refused in one line, as everything else is; the end."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+ResultT = TypeVar("ResultT")
+
+# What tyro draws: sections in a box, the rules between them, and in each lines of which an option's is indented by 4.
+RULE = re.compile(r"^[│|] [─-]{3,} *[│|]$")
+LINE = re.compile(r"^[│|] (.*?) *[│|]$")
+OPTION = re.compile(r"^ {4}(--[\w-]+)")
+HELP = ("For full helptext", "Argument helptext")
+PARSING = re.compile(r"^Error parsing (--[\w-]+): (.*)$")
+NUMBERS = {"INT": "a whole number", "FLOAT": "a number"}
+NO_NUMBER = re.compile(r"(?:invalid literal for (int)|could not convert string to float).*: '(.*)'$")
+NOT_EITHER = re.compile(r"no type matching \{None\}\|(.*) could be instantiated from \['(.*?)'\]")
+CLOSED_PIPE = 141  # the exit status of a program whose reader has gone, as shells have it
+
+
+def end(main: Callable[[], int]) -> NoReturn:
+    """Run a program and exit with its status, silently where nobody reads on, as after `| head`."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or python complains when it flushes
+        status = CLOSED_PIPE
+    sys.exit(status)
+
+
+def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:
+    """Return what `parse`, a call of tyro, reads; where it ends the program, say why in one line."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return parse()
+    except SystemExit as end:
+        if said.getvalue():
+            print(f"{program}: {in_one_line(said.getvalue())}", file=sys.stderr)
+        raise end
+
+
+def in_one_line(box: str) -> str:
+    """Return what tyro's box says, but for the help that it repeats; a text that is no such box as it is."""
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines():
+        if RULE.match(line):
+            sections.append([])
+        elif found := LINE.match(line):
+            sections[-1].append(found[1])
+    told = [_told(section) for section in sections if section and not section[0].startswith(HELP)]
+    if not told:
+        return box.strip()
+    if parsing := PARSING.match(told[0]):
+        return _refused_value(*parsing.groups())
+    return "; ".join(told)
+
+
+def _told(section: list[str]) -> str:
+    """Return a section's words; of options that it suggests, the names."""
+    names = [found[1] for line in section if (found := OPTION.match(line))]
+    if names:
+        return f"{section[0].lower().rstrip(':')} {', '.join(names)}"
+    return " ".join(line.strip() for line in section)
+
+
+def _refused_value(option: str, reason: str) -> str:
+    """Return an option, the value that was given, and what is allowed."""
+    if found := NO_NUMBER.match(reason):
+        return f"{option} {found[2]}: {NUMBERS['INT' if found[1] else 'FLOAT']}"
+    if found := NOT_EITHER.match(reason):
+        return f"{option} {found[2]}: {NUMBERS.get(found[1], found[1])}"
+    return f"{option}: {reason}"

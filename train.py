@@ -21,6 +21,7 @@ LEARNERS = {  # what each trains, and the module of its command line
         "a network that judges Go positions, from a policy's games (AlphaGo's third stage)",
         "alphago.value_command",
     ),
+    "selfplay": ("a policy-value network, by games of tree search against itself (AlphaZero)", "selfplay.command"),
     "dqn": ("an Atari player, by Q-learning from pixels (DQN, Rainbow, PQN)", "dqn.command"),
 }
 USAGE = "usage: train.py {" + ",".join(LEARNERS) + "} [options]"

@@ -11,21 +11,9 @@ class ImitateError(ValueError):
 
 
 @dataclass(frozen=True)
-class ImitateConfig:
-    """Learning from recorded games."""
+class LearningConfig:
+    """How a policy-value network learns from positions, whoever played them."""
 
-    network: str = "resnet-4x64"
-    """architecture, a preset of nets/presets.py: resnet-BxC, clark-storkey, maddison12, alphago13"""
-    grow: str = ""
-    """with --init: the architecture, resnet-BxC, that its network grows to, at first without changing what it says"""
-    features: str = "observe"
-    """planes that the network sees: observe (the game's own) or, for Go, a set of games/go_features.py"""
-    positions: int = 0
-    """positions to train on in all, 0 for no limit; the learning rate follows its schedule over them"""
-    minutes: float = 0.0
-    """minutes to train in all, 0 for no limit; with both limits the nearer one counts"""
-    seed: int = 0
-    """seed of the first weights, the order of positions and their symmetries"""
     batch_size: int = 64
     """positions a step"""
     optimiser: Literal["adamw", "muon", "sgd"] = "adamw"
@@ -42,10 +30,34 @@ class ImitateConfig:
     """factor of the value head's squared error; 0 learns no values"""
     average: float = 0.0
     """decay a step of a running average of the weights, which is then the network that is kept; 0 for none"""
-    augment: bool = True
-    """show each position under a symmetry of the board drawn at random"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """of the convolutions; auto: bfloat16 where the processor or the GPU has instructions for it"""
+    l1: float = 0.0
+    """factor of the sum of the weights' absolute values in the loss"""
+    l2: float = 0.0
+    """factor of the sum of their squares; with --l1 this is the elastic net"""
+    max_norm: float = 0.0
+    """greatest norm of the weights into one unit; 0 for none"""
+
+
+@dataclass(frozen=True)
+class ImitateConfig(LearningConfig):
+    """Learning from recorded games."""
+
+    network: str = "resnet-4x64"
+    """architecture, a preset of nets/presets.py: resnet-BxC, clark-storkey, maddison12, alphago13"""
+    grow: str = ""
+    """with --init: the architecture, resnet-BxC, that its network grows to, at first without changing what it says"""
+    features: str = "observe"
+    """planes that the network sees: observe (the game's own) or, for Go, a set of games/go_features.py"""
+    positions: int = 0
+    """positions to train on in all, 0 for no limit; the learning rate follows its schedule over them"""
+    minutes: float = 0.0
+    """minutes to train in all, 0 for no limit; with both limits the nearer one counts"""
+    seed: int = 0
+    """seed of the first weights, the order of positions and their symmetries"""
+    augment: bool = True
+    """show each position under a symmetry of the board drawn at random"""
     held_out: float = 0.02
     """share of the games that is kept apart for validation, chosen by their moves"""
     validation_positions: int = 2000
@@ -54,12 +66,6 @@ class ImitateConfig:
     """positions between validations; each saves a checkpoint"""
     patience: int = 0
     """validations in a row without a lower loss after which training stops; 0 never stops early"""
-    l1: float = 0.0
-    """factor of the sum of the weights' absolute values in the loss"""
-    l2: float = 0.0
-    """factor of the sum of their squares; with --l1 this is the elastic net"""
-    max_norm: float = 0.0
-    """greatest norm of the weights into one unit; 0 for none"""
 
 
 PRESETS = {

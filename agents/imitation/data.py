@@ -29,7 +29,7 @@ class Samples(NamedTuple):
     """A batch as the network is trained on it."""
 
     planes: Tensor  # [B, C, H, W], uint8 or float32
-    actions: Tensor  # int64 [B]: what was played
+    actions: Tensor  # int64 [B]: what was played; or float32 [B, A]: what to play, with which probability
     legal: Tensor  # bool [B, A]
     movers: Tensor  # int64 [B]: 0 the first player, 1 the second
     outcomes: Tensor  # float32 [B]: as the mover sees them, 0 where not known

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.imitation.config import ImitateConfig, ImitateError
+from agents.imitation.config import ImitateConfig, ImitateError, LearningConfig
 from agents.imitation.data import Samples, SampleStream
 from games.compiled import NDArray
 from nets.heads import ValueHeadSpec
@@ -49,16 +49,20 @@ def mover_logits(output: PolicyValueOutput, movers: Tensor) -> Tensor:
 def policy_terms(logits: Tensor, samples: Samples) -> tuple[Tensor, Tensor, Tensor]:
     """Return the cross-entropy over legal moves [B], whether the played move comes first [B], and counts [B].
 
-    A network without an output for the pass has no opinion on it: such positions count 0.
+    A network without an output for the pass has no opinion on it: it counts 0.
     """
     num_actions = logits.shape[1]
-    counts = (samples.actions < num_actions).float()
-    actions = samples.actions.where(samples.actions < num_actions, NO_MOVE)
     legal = samples.legal[:, :num_actions]
     # A game's last positions can leave such a network no legal move at all, and a softmax over nothing is NaN.
     legal = legal | ~legal.any(1, keepdim=True)
-    losses = softmax_cross_entropy(logits, actions, legal)
-    hits = logits.detach().masked_fill(~legal, -torch.inf).argmax(1) == actions
+    if samples.actions.dim() == 2:
+        targets = samples.actions[:, :num_actions]
+        counts, best = targets.sum(1), targets.argmax(1)
+    else:
+        counts = (samples.actions < num_actions).float()
+        targets = best = samples.actions.where(samples.actions < num_actions, NO_MOVE)
+    losses = softmax_cross_entropy(logits, targets, legal)
+    hits = logits.detach().masked_fill(~legal, -torch.inf).argmax(1) == best
     return losses, hits.float(), counts
 
 
@@ -73,7 +77,7 @@ def value_terms(values: Tensor, samples: Samples) -> Tensor:
 class Learner:
     """A network, the running average of its weights, and the optimiser: what a checkpoint holds."""
 
-    def __init__(self, config: ImitateConfig, model: PolicyValueNet, device: torch.device) -> None:
+    def __init__(self, config: LearningConfig, model: PolicyValueNet, device: torch.device) -> None:
         self.config = config
         self.device = device
         self.model = model
@@ -211,7 +215,7 @@ class Learner:
         self.steps, self.seconds = int(arrays["clock"][0]), float(arrays["clock"][1])
 
 
-def make_optimiser(config: ImitateConfig, model: nn.Module, dtype: torch.dtype) -> torch.optim.Optimizer:
+def make_optimiser(config: LearningConfig, model: nn.Module, dtype: torch.dtype) -> torch.optim.Optimizer:
     """Return the optimiser; biases, those of each point included, and the scales of norms do not decay.
 
     Muon's orthogonal steps are for all weights, the first convolution's and the heads' included.
@@ -243,7 +247,7 @@ def budget_spent(config: ImitateConfig, positions: int, seconds: float) -> float
     return min(max(shares), 1.0)
 
 
-def rate_factor(config: ImitateConfig, spent: float) -> float:
+def rate_factor(config: LearningConfig, spent: float) -> float:
     """Return the learning rate as a share of the greatest."""
     rising = min(1.0, spent / config.warmup) if config.warmup else 1.0
     falling = {"linear": 1 - spent, "cosine": 0.5 + 0.5 * math.cos(math.pi * spent), "constant": 1.0}

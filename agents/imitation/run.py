@@ -97,7 +97,7 @@ def train_from(options: Options, console: Console) -> None:
         ) as run,
         StopSignal("stopping after this step; a second Ctrl-C stops at once") as stop,
     ):
-        session = Session(run, learner, material, saved_config, console)
+        session = Session(run, config, learner, material, saved_config, console)
         most_seconds = 60 * options.stop_after or math.inf
         # On a processor one thread makes batches many times faster than the network takes them.
         readers = 1 if device.type == "cpu" else max(1, threads - 1)
@@ -214,11 +214,17 @@ class Session:
     """One process's part of a run, from the last checkpoint on."""
 
     def __init__(
-        self, run: Run, learner: Learner, material: Material, saved_config: dict[str, Any], console: Console
+        self,
+        run: Run,
+        config: ImitateConfig,
+        learner: Learner,
+        material: Material,
+        saved_config: dict[str, Any],
+        console: Console,
     ) -> None:
         self.run = run
         self.learner = learner
-        self.config = learner.config
+        self.config = config
         self.material = material
         self.saved_config = saved_config
         self.console = console

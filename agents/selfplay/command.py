@@ -1,0 +1,83 @@
+"""`train.py selfplay`: the options of learning from self-play alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from agents import learner_command
+from agents.selfplay.config import PRESETS, SelfPlayConfig
+
+LEAST_ZERO = (  # options that may be 0
+    *("considered", "noise", "drawn", "seed", "match_period"),
+    *("warmup", "weight_decay", "average", "l1", "l2", "max_norm"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Learn a game by playing against itself: tree search makes a network's moves better, and it learns those.
+
+    Presets: laptop (a Gumbel root, Danihelka et al. 2022, of few simulations), quick (minutes; a small network) and
+    alphazero (Silver et al. 2018; a cluster). From random weights, or going on with a network that knows something.
+
+    examples:
+      train.py selfplay --game connect_four --preset quick
+      train.py selfplay --game go-9x9 --init models/go-9x9 --out runs/zero
+      train.py selfplay --game go-9x9 --init models/go-9x9 --out runs/zero --resume
+          goes on where that run stopped, however it stopped
+    """
+
+    game: str = "go-9x9"
+    """the game: go-9x9, go (19x19), connect_four, checkers, ..."""
+    init: Path | None = None
+    """a model file or its folder to go on from: architecture, planes and weights come from there; where it has no value
+    head it gets one (default: random weights)"""
+    preset: Literal["laptop", "quick", "alphazero"] = "laptop"
+    """where the options below come from"""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """the run's directory (default: runs/selfplay-PRESET, numbered where that is taken)"""
+    resume: bool = False
+    """go on with the run in --out (default: the newest runs/selfplay-PRESET); --iterations may be larger"""
+    stop_after: float = 0.0
+    """minutes after which this call stops at the end of an iteration, for --resume to go on; 0 for never"""
+    threads: int = 0
+    """threads that the network computes with, 0 for one a processor; other numbers round differently"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where the network learns; auto: on a GPU if there is one"""
+    tensorboard: bool = False
+    """also write TensorBoard events (needs the extra [tensorboard])"""
+    config: Annotated[SelfPlayConfig, tyro.conf.OmitArgPrefixes] = PRESETS["laptop"]
+
+
+def main(arguments: list[str]) -> int:
+    """Train as the command line says; return the exit status."""
+    options = learner_command.parse(Options, arguments, PRESETS, "train.py selfplay")
+
+    def train() -> None:
+        from rich.console import Console
+
+        from agents.selfplay.run import train_from  # here and not above: --help need not wait for torch
+
+        learner_command.check_numbers(options, least_zero=("threads", "stop_after"))
+        check(options.config)
+        train_from(options, Console(stderr=True))
+
+    return learner_command.run("train.py selfplay", train)
+
+
+def check(config: SelfPlayConfig) -> None:
+    """Raise ValueError for a configuration that no run can have."""
+    learner_command.check_numbers(config, LEAST_ZERO)
+    for name in ("noise", "average", "warmup"):
+        if getattr(config, name) > 1:
+            raise ValueError(f"--{name} {getattr(config, name):g}: 0 to 1")
+    if config.considered:
+        for name in ("noise", "noise_alpha", "drawn"):
+            if getattr(config, name) != getattr(SelfPlayConfig, name):
+                raise ValueError(f"--{learner_command.option_name(name)}: only with --considered 0")
+    if config.considered > config.visits:
+        raise ValueError(f"--considered {config.considered}: at most --visits {config.visits}")

@@ -1,0 +1,227 @@
+"""A run of self-play: iterations of playing and learning with live progress, matches on the way and at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from agents import learner_command
+from agents.alphago.reinforce_run import evaluator_of
+from agents.imitation.learner import Learner, adapted, rate_factor
+from agents.learner_command import notice_on, run_directory
+from agents.model_files import MODEL_FILE
+from agents.network_evaluator import encoder_of, load_policy, save_for_game
+from agents.ratings import match_elo
+from agents.run import Run, StopSignal, write_report
+from agents.selfplay.command import Options
+from agents.selfplay.config import PRESETS
+from agents.selfplay.games import HaltedError, match, play_games
+from agents.selfplay.window import Window
+from agents.steps_bar import StepsBar
+from games.catalogue import find_game
+from games.compiled import NDArray
+from games.go import size_text
+from games.machine import available_processors
+from games.rules import Game, GameError
+from nets.models import PolicyValueNet, PolicyValueSpec
+from nets.precision import choose_device
+from nets.presets import preset
+
+REPORT_GAMES = 200
+FIRST_FILE = "first.safetensors"  # the network that the run began with, in its directory
+
+
+def train_from(options: Options, console: Console) -> None:
+    """Play and learn to the last iteration, saving after each, then match the network against the first one."""
+    config, directory = options.config, run_directory(options, f"selfplay-{options.preset}")
+    game = find_game(options.game)
+    device = choose_device(options.device)
+    threads = options.threads or available_processors()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads such
+    notice = notice_on(console)
+    initial = None if options.init is None else load_policy(options.init, "--init", game)
+    torch.manual_seed(config.seed)
+    if initial is None:
+        model = new_network(config.network, game)
+    else:
+        model = adapted(initial.model, (initial.model.spec.input_shape[0], *game.planes_shape[1:]), with_value=True)
+    saved = {
+        "learner": "selfplay",
+        "game": game.name,
+        **dataclasses.asdict(config),
+        "network": None if initial else config.network,
+        "init": initial.sha256 if initial else None,
+        "kept_apart": initial.kept_apart if initial else None,
+    }
+    with (
+        Run.create(
+            directory,
+            saved,
+            resume=options.resume,
+            extendable={"iterations"},
+            tensorboard=options.tensorboard,
+            notice=notice,
+        ) as run,
+        StopSignal("stopping; a second Ctrl-C stops at once") as stop,
+    ):
+        learner = Learner(config, model, device)
+        session = Session(run, options, game, learner, initial.features if initial else "observe", saved, threads)
+        with StepsBar(console, "iteration", config.iterations, session.done) as bar:
+            is_done = session.train(stop, bar)
+        if not is_done:
+            notice(f"stopped; go on with: {resume_command(options, directory)}")
+            return
+        with console.status(f"playing {REPORT_GAMES} games against the network that it began with"):
+            session.report(console)
+    name = shlex.quote(f"mcts:model={directory}")
+    size = f" --size {size_text(*game.planes_shape[1:])}" if game.family == "go" else ""
+    notice(f"play it:     python play.py {game.family}{size} --white {name}")
+    notice(f"train on:    {resume_command(options, directory, iterations=2 * config.iterations)}")
+
+
+def new_network(name: str, game: Game) -> PolicyValueNet:
+    """Return a network with random weights; GameError where the architecture is for no board game."""
+    # Go's networks have an action a point, on boards of any size where the architecture allows.
+    spec = preset(name, game.planes_shape, None if game.family == "go" else game.num_actions)
+    if not isinstance(spec, PolicyValueSpec) or spec.value is None:
+        raise GameError(f"--network {name}: it does not both choose moves and judge positions")
+    return spec.build()
+
+
+class Session:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        run: Run,
+        options: Options,
+        game: Game,
+        learner: Learner,
+        features: str,
+        saved: dict[str, Any],
+        threads: int,
+    ) -> None:
+        self.run, self.options, self.config, self.game = run, options, options.config, game
+        self.learner, self.features, self.saved = learner, features, saved
+        self.window = Window(game, *encoder_of(game, features), self.config.window)
+        self.done = 0
+        checkpoint = run.latest()
+        if checkpoint is None:
+            self.save(FIRST_FILE)
+        else:
+            self.done = checkpoint.step
+            window = {name.removeprefix("window."): array for name, array in checkpoint.arrays.items()}
+            self.window.set_arrays({name: window[name] for name in self.window.get_arrays()})
+            self.learner.set_arrays(dict(checkpoint.arrays))
+        self.evaluator = evaluator_of(learner.kept.eval(), features, game, threads)
+        self.first = evaluator_of(load_policy(run.directory / FIRST_FILE, "run").model, features, game, threads)
+
+    def train(self, stop: StopSignal, bar: StepsBar) -> bool:
+        """Go on to the last iteration; return False where a signal or the clock stopped it, with the last one saved."""
+        begun = time.monotonic()
+        most_seconds = 60 * self.options.stop_after or math.inf
+        for iteration in range(self.done, self.config.iterations):
+            if stop.requested or time.monotonic() - begun >= most_seconds:
+                return False
+
+            def tell(words: str, done: int = iteration) -> None:
+                if stop.requested:
+                    raise HaltedError
+                bar.show(done, words)
+
+            try:
+                self._iterate(iteration, tell)
+            except HaltedError:
+                return False
+            self.done = iteration + 1
+            self.run.save_checkpoint(self.done, self._arrays(), {})
+            self.save(MODEL_FILE)
+        return True
+
+    def _iterate(self, iteration: int, tell: Callable[[str], None]) -> None:
+        """Play games, learn from the window, and where it is time match the network against the first one."""
+        config, learner = self.config, self.learner
+        start = time.perf_counter()
+        self.evaluator.refresh(learner.kept.eval())
+        seeds = seeds_of(config.seed, iteration, 0, min(config.games, config.games_at_once))
+
+        def tell_games(over: int) -> None:
+            tell(f"{over}/{config.games} games, {over / (time.perf_counter() - start):.1f} a second")
+
+        played = play_games(config, seeds, self.game, self.evaluator, tell_games)
+        seconds = time.perf_counter() - start
+        self.window.append(played)
+        generator = np.random.default_rng([config.seed, iteration, 1])
+        steps = max(1, round(config.reuse * len(played.actions) / config.batch_size))
+        learner.forget_sums()
+        for step in range(steps):
+            spent = (iteration + step / steps) / config.iterations
+            learner.step(self.window.batch(generator, config.batch_size), rate_factor(config, spent))
+            tell(f"step {step + 1}/{steps}")
+        learner.check_finite()
+        means, done = learner.means(), iteration + 1
+        metrics: dict[str, float] = {
+            "games": done * config.games,
+            "window": len(self.window),
+            "loss": means["loss"],
+            "value_error": means["value_error"],
+            "agreement": means["top1"],
+            "actions": len(played.actions) / config.games,
+            "first_wins": float((played.results > 0).mean()),
+        }
+        if config.match_period and done % config.match_period == 0 and done < config.iterations:
+            self.evaluator.refresh(learner.kept.eval())
+            points = self._match(config.match_games, done, lambda over: tell(f"match, {over} games"))
+            metrics["score"] = float(points.mean() + 1) / 2
+        self.run.log(done, **metrics)
+        self.run.log_timing(done, games_per_second=config.games / seconds, seconds=time.perf_counter() - start)
+        score = f"  score {metrics['score']:.0%}" if "score" in metrics else ""
+        tell(
+            f"loss {means['loss']:.3f}  value error {means['value_error']:.3f}  {metrics['actions']:.0f} actions{score}"
+        )
+
+    def _match(self, games: int, number: int, on_ply: Callable[[int], None] = lambda over: None) -> NDArray:
+        """Return the results of games against the network that the run began with."""
+        seeds = seeds_of(self.config.seed, number, 2, games)
+        return match(self.config, seeds, self.game, (self.evaluator, self.first), on_ply)
+
+    def report(self, console: Console) -> None:
+        """Match the network against the first one; print and save the score."""
+        self.evaluator.refresh(self.learner.kept.eval())
+        points = self._match(REPORT_GAMES, 0)
+        won, drawn, lost = (int((points == outcome).sum()) for outcome in (1, 0, -1))
+        elo, low, high = match_elo(won, drawn, lost)
+        write_report(self.run.directory, {"won": won, "drawn": drawn, "lost": lost, "elo": elo})
+        notice_on(console)(
+            f"against the network that it began with, {self.config.visits} simulations each, {REPORT_GAMES} games: "
+            f"{won} won, {drawn} drawn, {lost} lost, {elo:+.0f} Elo (95 % interval {low:+.0f} to {high:+.0f})"
+        )
+
+    def _arrays(self) -> dict[str, NDArray]:
+        window = {f"window.{name}": array for name, array in self.window.get_arrays().items()}
+        return {**self.learner.get_arrays(), **window}
+
+    def save(self, name: str) -> None:
+        """Write the network as a model file."""
+        save_for_game(self.run.directory / name, self.learner.kept, self.game, self.features, self.saved)
+
+
+def seeds_of(seed: int, iteration: int, use: int, count: int) -> list[int]:
+    """Return the seeds of an iteration's trees."""
+    return [int(state) for state in np.random.SeedSequence([seed, iteration, use]).generate_state(count)]
+
+
+def resume_command(options: Options, directory: Path, **changes: int) -> str:
+    """Return the command line that goes on with a run."""
+    return learner_command.resume_command("selfplay", options, PRESETS[options.preset], directory, **changes)

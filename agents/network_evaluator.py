@@ -164,6 +164,11 @@ def features_of(header: Header) -> str:
     return str(header.get("features", "observe"))
 
 
+def evaluator_of(model: PolicyValueNet, features: str, game: Game, threads: int) -> NetworkEvaluator:
+    """Return what judges a game's positions with a network whose weights change: `refresh` takes new ones."""
+    return NetworkEvaluator(make_inference(model, threads=threads), game, features)
+
+
 def load_evaluator(file: Path, game: Game, symmetrised: bool = False) -> NetworkEvaluator:
     """Return the evaluator of a model file; PlayerError where it holds another kind of network or fits another game."""
     model, header = load_model(file)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents import network_evaluator
 from agents.alphago import reinforce_command, value_command
 from agents.alphago.config import ReinforceConfig, ValueConfig
 from agents.alphago.policy_games import by_seat, choices, draw_actions, play_games
@@ -183,7 +184,9 @@ def test_a_reinforcement_that_is_stopped_and_resumed_ends_as_one_that_never_was(
     monkeypatch.setattr(reinforce_run, "REPORT_GAMES", 8)
     common = ["--init", str(policy_file), *REINFORCE]
     whole, parts = tmp_path / "a whole", tmp_path / "parts"
-    with unittest.mock.patch.object(reinforce_run, "make_inference", wraps=reinforce_run.make_inference) as make:
+    with unittest.mock.patch.object(
+        network_evaluator, "make_inference", wraps=network_evaluator.make_inference
+    ) as make:
         assert reinforce_command.main([*common, "--iterations", "4", "--out", str(whole)]) == 0
     assert make.call_count == 2, "one network plays for the learner, and one for its opponents"
     following = f"python train.py value --game go-5x5 --imitating {policy_file} --improved '{whole}'\n"

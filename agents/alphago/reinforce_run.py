@@ -20,7 +20,7 @@ from agents.alphago.reinforce_command import ReinforceOptions
 from agents.imitation.learner import adapted
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
-from agents.network_evaluator import NetworkEvaluator, Policy, encoder_of, load_policy, save_for_game
+from agents.network_evaluator import Policy, encoder_of, evaluator_of, load_policy, save_for_game
 from agents.ratings import match_elo
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import StepsBar
@@ -28,17 +28,10 @@ from games.catalogue import find_game
 from games.compiled import NDArray
 from games.machine import available_processors
 from games.rules import Game, States
-from nets.inference import make_inference
-from nets.models import PolicyValueNet
 from nets.training import prepare_training
 
 REPORT_GAMES = 400
 POOL = "pool"  # folder of the earlier policies, in the run's directory
-
-
-def evaluator_of(model: PolicyValueNet, features: str, game: Game, threads: int) -> NetworkEvaluator:
-    """Return what judges a game's positions with a network."""
-    return NetworkEvaluator(make_inference(model, threads=threads), game, features)
 
 
 def train_from(options: ReinforceOptions, console: Console) -> None:

@@ -16,13 +16,12 @@ from torch import Tensor
 
 from agents import learner_command
 from agents.alphago.config import VALUE_PRESETS, ValueConfig
-from agents.alphago.reinforce_run import evaluator_of
 from agents.alphago.value_command import ValueOptions
 from agents.alphago.value_learning import play_value_games, squared_error, value_network
 from agents.analysis import PlayerError
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
-from agents.network_evaluator import Policy, load_policy, save_for_game
+from agents.network_evaluator import Policy, evaluator_of, load_policy, save_for_game
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import StepsBar
 from agents.tree_players import MIXTURE

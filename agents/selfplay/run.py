@@ -15,11 +15,10 @@ import torch
 from rich.console import Console
 
 from agents import learner_command
-from agents.alphago.reinforce_run import evaluator_of
 from agents.imitation.learner import Learner, adapted, rate_factor
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
-from agents.network_evaluator import encoder_of, load_policy, save_for_game
+from agents.network_evaluator import encoder_of, evaluator_of, load_policy, save_for_game
 from agents.ratings import match_elo
 from agents.run import Run, StopSignal, write_report
 from agents.selfplay.command import Options

@@ -21,7 +21,8 @@ from games.rules import Game, GameError, States, observe_batch, to_play
 from games.symmetries import action_maps, num_symmetries, turn
 from nets.inference import InferenceModel, make_inference
 from nets.model_file import Header
-from nets.models import PolicyValueNet, load_model, save_model
+from nets.models import PolicyValueNet, PolicyValueSpec, load_model, save_model
+from nets.presets import preset
 
 Encoder = Callable[[States, NDArray], None]  # writes the planes float32[n, C, H, W] of records [n]
 
@@ -162,6 +163,18 @@ def load_policy(path: str | Path, option: str, game: Game | None = None) -> Poli
 def features_of(header: Header) -> str:
     """Return the name of the planes that a model file's network sees."""
     return str(header.get("features", "observe"))
+
+
+def network_spec(option: str, name: str, game: Game, num_planes: int) -> PolicyValueSpec:
+    """Return an architecture, a preset of nets/presets.py, made for a game; PlayerError where it is for no board game.
+
+    Go's networks have an action a point, on boards of any size where the architecture allows.
+    """
+    num_actions = None if game.family == "go" else game.num_actions
+    spec = preset(name, (num_planes, *game.planes_shape[1:]), num_actions)
+    if not isinstance(spec, PolicyValueSpec):
+        raise PlayerError(f"{option} {name}: it chooses no moves of a board game")
+    return spec
 
 
 def evaluator_of(model: PolicyValueNet, features: str, game: Game, threads: int) -> NetworkEvaluator:

@@ -12,7 +12,7 @@ import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from agents.imitation.data import SampleStream, Split, split_records
 from agents.imitation.learner import Learner, adapted, mover_logits, train
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
-from agents.network_evaluator import Policy, load_policy, save_for_game
+from agents.network_evaluator import Policy, encoder_of, load_policy, network_spec, save_for_game
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import live_bar
 from games.archives import load_records
@@ -38,14 +38,21 @@ from games.records import Positions, Records
 from games.rules import Game
 from nets.growth import grown
 from nets.inference import make_inference
-from nets.models import PolicyValueNet, PolicyValueSpec, load_model, num_parameters
+from nets.models import PolicyValueNet, load_model, num_parameters
 from nets.precision import choose_device
-from nets.presets import preset
 from nets.regularisers import EarlyStopping
 
 REPORT_POSITIONS = 10_000
 SHOWN_PERIOD = 0.5  # seconds between updates of the live line
 VALIDATION_SEED = 0  # of the choice of positions, so that runs can be compared
+
+
+class Source(NamedTuple):
+    """What a network is of."""
+
+    game: Game
+    features: str  # name of the planes
+    initial: Policy | None  # what --init names
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,10 @@ def train_from(options: Options, console: Console) -> None:
     torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads such
     notice = notice_on(console)
-    material = prepare(options, console)
-    learner = Learner(config, first_model(options, material), device)
+    source = source_of(options)
+    model = first_model(options, source)  # before the records, whose reading takes a minute
+    material = prepare(options, source, console)
+    learner = Learner(config, model, device)
     notice(description(material, learner, threads))
     if (apart := kept_apart(config, material.initial)) < config.held_out:
         notice(
@@ -115,11 +124,16 @@ def train_from(options: Options, console: Console) -> None:
 # --- what to train, and on what ---------------------------------------------------------------------------------------
 
 
-def prepare(options: Options, console: Console) -> Material:
-    """Read the records and part them; ValueErrors of one line each say what is wrong with them."""
+def source_of(options: Options) -> Source:
+    """Return what the network is of; ValueErrors of one line each say what there is not."""
     game = find_game(options.game)
     initial = None if options.init is None else load_policy(options.init, "--init", game)
-    features = options.config.features if initial is None else initial.features
+    return Source(game, options.config.features if initial is None else initial.features, initial)
+
+
+def prepare(options: Options, source: Source, console: Console) -> Material:
+    """Read the records and part them; ValueErrors of one line each say what is wrong with them."""
+    game, features, initial = source
     split = split_records(read_records(options, game, console), game, options.config.held_out)
     training, validation = (reader_of(positions, features) for positions in (split.training, split.validation))
     return Material(game, split, features, training, validation, initial)
@@ -163,29 +177,20 @@ def reader_of(positions: Positions, features: str) -> PositionReader:
     return PositionReader(positions, features, np.float32 if features == "observe" else np.uint8)
 
 
-def first_model(options: Options, material: Material) -> PolicyValueNet:
-    """Return the network that training begins with."""
-    planes_shape = material.training.planes_shape
-    torch.manual_seed(options.config.seed)
-    if material.initial is not None:
-        model = adapted(material.initial.model, planes_shape, with_value=options.config.value_weight > 0)
-        return grown(model, network_spec("grow", options.config, material).trunk) if options.config.grow else model
-    spec = network_spec("network", options.config, material)
-    weight = options.config.value_weight
+def first_model(options: Options, source: Source) -> PolicyValueNet:
+    """Return the network that training begins with; ValueErrors where the options name none that fits."""
+    config, game, initial = options.config, source.game, source.initial
+    torch.manual_seed(config.seed)
+    num_planes = encoder_of(game, source.features)[1]
+    if initial is not None:
+        with_value = config.value_weight > 0
+        model = adapted(initial.model, (num_planes, *game.planes_shape[1:]), with_value)
+        return grown(model, network_spec("--grow", config.grow, game, num_planes).trunk) if config.grow else model
+    spec = network_spec("--network", config.network, game, num_planes)
+    weight = config.value_weight
     if spec.value is None and weight and weight != PRESETS[options.preset].value_weight:
-        raise ImitateError(f"--value-weight {weight:g}: {options.config.network} has no value head")
+        raise ImitateError(f"--value-weight {weight:g}: {config.network} has no value head")
     return (spec if weight else dataclasses.replace(spec, value=None)).build()
-
-
-def network_spec(option: str, config: ImitateConfig, material: Material) -> PolicyValueSpec:
-    """Return what the architecture of an option is for a game; ImitateError where it is for no board game."""
-    network = getattr(config, option)
-    game = material.game
-    # Go's networks have an action a point, on boards of any size where the architecture allows.
-    spec = preset(network, material.training.planes_shape, None if game.family == "go" else game.num_actions)
-    if not isinstance(spec, PolicyValueSpec):
-        raise ImitateError(f"--{option} {network}: it chooses no moves of a board game")
-    return spec
 
 
 def fingerprint(split: Split) -> dict[str, Any]:

@@ -15,10 +15,11 @@ import torch
 from rich.console import Console
 
 from agents import learner_command
+from agents.analysis import PlayerError
 from agents.imitation.learner import Learner, adapted, rate_factor
 from agents.learner_command import notice_on, run_directory
 from agents.model_files import MODEL_FILE
-from agents.network_evaluator import encoder_of, evaluator_of, load_policy, save_for_game
+from agents.network_evaluator import encoder_of, evaluator_of, load_policy, network_spec, save_for_game
 from agents.ratings import match_elo
 from agents.run import Run, StopSignal, write_report
 from agents.selfplay.command import Options
@@ -30,10 +31,9 @@ from games.catalogue import find_game
 from games.compiled import NDArray
 from games.go import size_text
 from games.machine import available_processors
-from games.rules import Game, GameError
-from nets.models import PolicyValueNet, PolicyValueSpec
+from games.rules import Game
+from nets.models import PolicyValueNet
 from nets.precision import choose_device
-from nets.presets import preset
 
 REPORT_GAMES = 200
 FIRST_FILE = "first.safetensors"  # the network that the run began with, in its directory
@@ -90,11 +90,10 @@ def train_from(options: Options, console: Console) -> None:
 
 
 def new_network(name: str, game: Game) -> PolicyValueNet:
-    """Return a network with random weights; GameError where the architecture is for no board game."""
-    # Go's networks have an action a point, on boards of any size where the architecture allows.
-    spec = preset(name, game.planes_shape, None if game.family == "go" else game.num_actions)
-    if not isinstance(spec, PolicyValueSpec) or spec.value is None:
-        raise GameError(f"--network {name}: it does not both choose moves and judge positions")
+    """Return a network with random weights; PlayerError where the architecture is not for such a game."""
+    spec = network_spec("--network", name, game, game.planes_shape[0])
+    if spec.value is None:
+        raise PlayerError(f"--network {name}: it does not judge positions")
     return spec.build()
 
 

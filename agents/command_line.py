@@ -40,11 +40,27 @@ def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return parse()
-    except SystemExit as end:
+            read = parse()
+    except SystemExit:
         if said.getvalue():
-            print(f"{program}: {in_one_line(said.getvalue())}", file=sys.stderr)
-        raise end
+            print(f"{program}: {in_one_line(_said_widely(parse))}", file=sys.stderr)
+        raise
+    sys.stderr.write(said.getvalue())
+    return read
+
+
+def _said_widely(parse: Callable[[], object]) -> str:
+    """Return what a call that ends the program says where lines are long: a narrow box would break what it quotes."""
+    said, columns = io.StringIO(), os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"
+    try:
+        with contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
+            parse()
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    return said.getvalue()
 
 
 def in_one_line(box: str) -> str:

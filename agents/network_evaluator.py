@@ -23,6 +23,7 @@ from nets.inference import InferenceModel, make_inference
 from nets.model_file import Header
 from nets.models import PolicyValueNet, PolicyValueSpec, load_model, save_model
 from nets.presets import preset
+from nets.spec import SpecError
 
 Encoder = Callable[[States, NDArray], None]  # writes the planes float32[n, C, H, W] of records [n]
 
@@ -171,7 +172,10 @@ def network_spec(option: str, name: str, game: Game, num_planes: int) -> PolicyV
     Go's networks have an action a point, on boards of any size where the architecture allows.
     """
     num_actions = None if game.family == "go" else game.num_actions
-    spec = preset(name, (num_planes, *game.planes_shape[1:]), num_actions)
+    try:
+        spec = preset(name, (num_planes, *game.planes_shape[1:]), num_actions)
+    except SpecError as error:
+        raise PlayerError(f"{option} {name}: {error}") from None
     if not isinstance(spec, PolicyValueSpec):
         raise PlayerError(f"{option} {name}: it chooses no moves of a board game")
     return spec

@@ -40,6 +40,10 @@ class StepsBar:
     ) -> None:
         self._bar.stop()
 
+    def tell(self, shown: str) -> None:
+        """Say what goes on in the step under way; nothing where the output is no terminal."""
+        self._bar.update(self._task, shown=shown)
+
     def show(self, done: int, shown: str) -> None:
         """Say that this many steps are done, and what they brought."""
         self._bar.update(self._task, completed=done, shown=shown)

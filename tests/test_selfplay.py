@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+import unittest.mock
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,22 @@ import torch
 
 from agents.imitation.learner import policy_terms
 from agents.mcts.rollouts import by_rollouts
+from agents.mcts.search import SearchSettings, TreeLimits, TreeSearch
 from agents.network_evaluator import encoder_of
+from agents.run import Run
 from agents.selfplay import command
 from agents.selfplay import run as selfplay_run
-from agents.selfplay.command import check
+from agents.selfplay.command import Options, check
 from agents.selfplay.config import PRESETS, SelfPlayConfig
-from agents.selfplay.games import Played, match, play_games
+from agents.selfplay.games import GamesInStep, Match, Played
+from agents.selfplay.run import seeds_of
 from agents.selfplay.window import Window, symmetric_actions
 from games.catalogue import find_game
 from games.compiled import NDArray
 from games.rules import Game, States, apply, is_over, returns, to_play
 from games.symmetries import turn
 from nets.models import load_model
+from tests.killed_runs import in_child
 
 GUMBEL = SelfPlayConfig(games=7, games_at_once=3, visits=8, considered=4)
 PUCT = dataclasses.replace(GUMBEL, considered=0, drawn=4)
@@ -40,13 +45,22 @@ def indifferent(game: Game) -> Any:
     return judge
 
 
+def play(config: SelfPlayConfig, game: Game) -> Played:
+    games = GamesInStep(config, [1, 2, 3], game, indifferent(game))
+    before = 0
+    while not games.are_over:
+        games.step()
+        assert before <= games.num_over <= config.games
+        before = games.num_over
+    return games.played()
+
+
 @pytest.mark.parametrize("config", [GUMBEL, PUCT], ids=["gumbel", "puct"])
 @pytest.mark.parametrize("name", ["go-4x4", "connect_four", "checkers"])
 def test_games_are_legal_and_whole_and_policies_are_of_legal_actions(name: str, config: SelfPlayConfig) -> None:
     game = find_game(name)
-    heard: list[int] = []
-    played = play_games(config, [1, 2, 3], game, indifferent(game), heard.append)
-    assert len(played.lengths) == len(played.results) == 7 and heard[-1] == 7 and heard == sorted(heard)
+    played = play(config, game)
+    assert len(played.lengths) == len(played.results) == 7
     assert played.policies.astype(float).sum(1) == pytest.approx(np.ones(len(played.actions)), abs=0.01)
     ply = 0
     for length, result in zip(played.lengths.tolist(), played.results.tolist(), strict=True):
@@ -58,56 +72,114 @@ def test_games_are_legal_and_whole_and_policies_are_of_legal_actions(name: str, 
         ply += length
         assert is_over(state) and returns(state) == result
     assert ply == len(played.actions)
-    again = play_games(config, [1, 2, 3], game, indifferent(game))
+    again = play(config, game)
     assert (again.actions == played.actions).all() and (again.policies == played.policies).all()
     first = set(played.actions[np.cumsum(played.lengths)[:-1]].tolist())
     assert len(first) > 1 or name == "checkers", "lots make games differ"
 
 
-def test_the_window_keeps_the_newest_games_whole() -> None:
-    lengths = np.array([3, 4, 2])
-    numbers = np.arange(9)
-    played = Played(numbers.astype(np.int16), np.zeros((9, 5), np.float16), lengths, np.array([1, -1, 0], np.int8))
-    assert played.newest(9).lengths.tolist() == [3, 4, 2]
-    assert played.newest(8).actions.tolist() == [3, 4, 5, 6, 7, 8]
-    assert played.newest(6).results.tolist() == [-1, 0]
-    assert played.newest(1).actions.tolist() == [7, 8]
-    assert Played.none(5).and_then(played).actions.tolist() == numbers.tolist()
-    assert len(Played.none(5).newest(4).lengths) == 0
+@pytest.mark.parametrize("config", [GUMBEL, PUCT], ids=["gumbel", "puct"])
+def test_what_is_learnt_is_what_the_search_said_of_that_position(config: SelfPlayConfig) -> None:
+    game = find_game("go-4x4")
+    heard: dict[bytes, list[NDArray]] = {}
+    search = TreeSearch.search
+
+    def remember(self: TreeSearch, states: States, *arguments: Any) -> None:
+        search(self, states, *arguments)
+        for tree, state in enumerate(states):
+            policy = self.improved_policy(tree) if config.considered else self.policy(tree, 1.0)
+            heard.setdefault(state.tobytes(), []).append(policy.astype(np.float16))
+
+    with unittest.mock.patch.object(TreeSearch, "search", remember):
+        played = play(config, game)
+    ply = 0
+    for length in played.lengths.tolist():
+        state = game.new(1)[0]
+        for action in played.actions[ply : ply + length]:
+            assert any((played.policies[ply] == policy).all() for policy in heard[state.tobytes()])
+            apply(state, int(action))
+            ply += 1
+
+
+def test_a_win_that_is_proven_is_all_that_there_is_to_learn() -> None:
+    game = find_game("connect_four")
+    states = game.new(1)
+    for action in (3, 0, 3, 0, 3, 0):
+        apply(states[0], action)
+
+    def blind(states: States) -> tuple[NDArray, NDArray]:
+        logits = np.zeros((len(states), 7), np.float32)
+        logits[:, 3] = -2.0
+        return logits, np.full(len(states), 0.97, np.float32)
+
+    search = TreeSearch(game, blind, SearchSettings(gumbel_actions=7))
+    search.search(states, TreeLimits(visits=32))
+    assert search.choose() == 3
+    assert search.improved_policy().tolist() == [0, 0, 0, 1, 0, 0, 0]
+
+
+def test_the_window_forgets_whole_iterations() -> None:
+    game = find_game("go-4x4")
+    window = Window(game, *encoder_of(game, "observe"), 5)
+
+    def games(number: int, *lengths: int) -> Played:
+        count = sum(lengths)
+        policies = np.zeros((count, game.num_actions), np.float16)
+        return Played(np.full(count, number, np.int16), policies, np.array(lengths), np.zeros(len(lengths), np.int8))
+
+    sizes = []
+    for number, lengths in enumerate(((3, 1), (2,), (4,), (1,), (9,), (1,))):
+        window.append(games(number, *lengths))
+        sizes.append(len(window))
+    assert sizes == [4, 6, 6, 5, 9, 10]
+    other = Window(game, *encoder_of(game, "observe"), 5)
+    other.set_arrays(window.get_arrays())
+    assert len(other) == 10 and {*other.get_arrays()} == {*window.get_arrays()}
 
 
 def test_positions_come_back_under_every_symmetry_with_their_policies() -> None:
     game = find_game("go-4x4")
     window = Window(game, *encoder_of(game, "observe"), 10_000)
-    window.append(play_games(GUMBEL, [1, 2, 3], game, indifferent(game)))
-    played = window.played
+    both = [play(GUMBEL, game), play(PUCT, game)]
+    for played in both:
+        window.append(played)
+    before = 0
+    for played in both:
+        firsts = np.append(0, played.lengths.cumsum())
+        for number in (0, 5, len(played.actions) - 1):
+            samples = window.samples(np.full(8, before + number), np.arange(8))
+            one = int(np.searchsorted(firsts, number, "right")) - 1
+            state = game.new(1)[0]
+            for action in played.actions[firsts[one] : number]:
+                apply(state, int(action))
+            mover = to_play(state)
+            assert samples.movers.tolist() == [mover] * 8
+            assert samples.outcomes.tolist() == [float(played.results[one]) * (1 - 2 * mover)] * 8
+            assert samples.legal[0].numpy().nonzero()[0].tolist() == game.legal_actions(state)
+            planes, policies = samples.planes.numpy(), samples.actions.numpy()
+            assert policies[0] == pytest.approx(played.policies[number].astype(float), abs=1e-3)
+            board = policies[0, :-1].reshape(4, 4)
+            for symmetry in range(8):
+                assert (planes[symmetry] == turn(planes[0], symmetry)).all()
+                assert (policies[symmetry, :-1].reshape(4, 4) == turn(board, symmetry)).all()
+                assert set(np.flatnonzero(policies[symmetry])) <= set(np.flatnonzero(samples.legal[symmetry].numpy()))
+        before += len(played.actions)
 
-    class Chosen:
-        """Draws what it is told to."""
 
-        def __init__(self, *drawn: NDArray) -> None:
-            self.drawn = list(drawn)
-
-        def integers(self, most: int, size: int) -> NDArray:
-            return self.drawn.pop(0)
-
-    for number in (0, 5, len(window) - 1):
-        samples = window.batch(Chosen(np.full(8, number), np.arange(8)), 8)  # type: ignore[arg-type]
-        before = np.append(0, played.lengths.cumsum())
-        one = int(np.searchsorted(before, number, "right")) - 1
+def test_movers_and_outcomes_are_right_across_the_jumps_of_checkers() -> None:
+    game = find_game("checkers")
+    window = Window(game, *encoder_of(game, "observe"), 10_000)
+    window.append(play(GUMBEL, game))
+    played = window.played[0]
+    samples = window.samples(np.arange(len(window)), np.zeros(len(window), np.int64))
+    ply = 0
+    for length, result in zip(played.lengths.tolist(), played.results.tolist(), strict=True):
         state = game.new(1)[0]
-        for action in played.actions[before[one] : number]:
+        for action in played.actions[ply : ply + length]:
+            assert samples.movers[ply] == to_play(state) and samples.legal[ply, action]
+            assert samples.outcomes[ply] == result * (1 - 2 * to_play(state))
             apply(state, int(action))
-        mover = to_play(state)
-        assert samples.movers.tolist() == [mover] * 8
-        assert samples.outcomes.tolist() == [float(played.results[one]) * (1 - 2 * mover)] * 8
-        planes, policies = samples.planes.numpy(), samples.actions.numpy()
-        assert policies.sum(1) == pytest.approx(np.ones(8))
-        board = policies[0, :-1].reshape(4, 4)
-        for symmetry in range(8):
-            assert (planes[symmetry] == turn(planes[0], symmetry)).all()
-            assert (policies[symmetry, :-1].reshape(4, 4) == turn(board, symmetry)).all()
-            assert set(np.flatnonzero(policies[symmetry])) <= set(np.flatnonzero(samples.legal[symmetry].numpy()))
+            ply += 1
 
 
 def test_connect_four_is_mirrored_and_checkers_is_not_turned() -> None:
@@ -115,16 +187,16 @@ def test_connect_four_is_mirrored_and_checkers_is_not_turned() -> None:
     assert symmetric_actions(find_game("checkers")).shape == (1, 128)
     game = find_game("connect_four")
     window = Window(game, *encoder_of(game, "observe"), 1000)
-    window.append(play_games(GUMBEL, [1], game, indifferent(game)))
-    samples = window.batch(np.random.default_rng(0), 64)
+    window.append(play(GUMBEL, game))
+    samples = next(window.batches((0, 1), 64, 1))
     assert samples.planes.shape == (64, 2, 6, 7) and samples.legal.any(1).all()
 
 
 def test_a_policy_that_is_sure_is_learnt_as_a_move_is() -> None:
     game = find_game("go-4x4")
     window = Window(game, *encoder_of(game, "observe"), 1000)
-    window.append(play_games(GUMBEL, [1, 2, 3], game, indifferent(game)))
-    samples = window.batch(np.random.default_rng(0), 16)
+    window.append(play(GUMBEL, game))
+    samples = next(window.batches((0, 1), 16, 1))
     moves = samples.legal.long().argmax(1)
     sure = torch.nn.functional.one_hot(moves, game.num_actions).float()
     for outputs in (game.num_actions, game.num_actions - 1):  # the second knows no pass
@@ -140,10 +212,20 @@ def test_a_policy_that_is_sure_is_learnt_as_a_move_is() -> None:
 @pytest.mark.parametrize("config", [GUMBEL, PUCT], ids=["gumbel", "puct"])
 def test_a_match_is_counted_for_the_first(config: SelfPlayConfig) -> None:
     game = find_game("connect_four")
-    knows_more, seeds = by_rollouts(game, 8, 0), list(range(12))
-    config = dataclasses.replace(config, visits=24)
-    assert match(config, seeds, game, (knows_more, indifferent(game))).sum() > 4
-    assert match(config, seeds, game, (indifferent(game), knows_more)).sum() < -4
+    knows_more, seeds = by_rollouts(game, 8, 0), seeds_of(0, 0, 2, 20)
+    config = dataclasses.replace(config, visits=48)
+
+    def results(*evaluators: Any) -> NDArray:
+        both = Match(config, seeds, game, evaluators)
+        while not both.are_over:
+            both.step()
+        assert both.num_over == 20
+        return both.results()
+
+    assert results(knows_more, indifferent(game)).sum() > 4
+    assert results(indifferent(game), knows_more).sum() < -2
+    alike = results(indifferent(game), indifferent(game))
+    assert (alike[::2] != -alike[1::2]).any(), "the two of a pair are no mirror images"
 
 
 # --- whole runs -------------------------------------------------------------------------------------------------------
@@ -164,20 +246,25 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_one_that_never_was(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert command.main([*RUN, "--iterations", "3", "--out", str(whole)]) == 0
     assert json.loads((whole / "report.json").read_text()).keys() == {"won", "drawn", "lost", "elo"}
-    play = selfplay_run.play_games
+    made: list[int] = []
 
-    def play_and_stop(config: SelfPlayConfig, *arguments: Any) -> Played:
-        calls.append(1)
-        if len(calls) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        return play(config, *arguments)
+    class Stopping(GamesInStep):
+        """Games in the second of which a signal comes."""
 
-    calls: list[int] = []
-    monkeypatch.setattr(selfplay_run, "play_games", play_and_stop)
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(1)
+
+        def step(self) -> None:
+            super().step()
+            if len(made) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(selfplay_run, "GamesInStep", Stopping)
     assert command.main([*RUN, "--iterations", "3", "--out", str(parts)]) == 0
     words = shlex.split(capsys.readouterr().err.rpartition("go on with: python train.py selfplay ")[2])
     assert command.main(words) == 0, "the command that was printed"
-    assert len(calls) == 4, "the iteration that was broken off is played again"
+    assert len(made) == 4, "the iteration that was broken off is played again"
     assert run_bytes(whole) == run_bytes(parts)
     first, _ = load_model(whole / "first.safetensors")
     last, header = load_model(whole / "model.safetensors")
@@ -190,21 +277,44 @@ def test_a_run_goes_on_from_a_network_of_another_board(tmp_path: Path, monkeypat
     small, larger = tmp_path / "small", tmp_path / "larger"
     assert command.main([*RUN, "--iterations", "1", "--out", str(small)]) == 0
     words = [*RUN, "--game", "go-5x4", "--iterations", "1", "--considered", "0", "--init", str(small)]
+    del words[words.index("--network") : words.index("--network") + 2]
     assert command.main([*words, "--out", str(larger)]) == 0
     first, header = load_model(larger / "first.safetensors")
     assert first.spec.input_shape[1:] == (5, 4) and header["training"]["network"] is None
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [(Run, "save_checkpoint", 2, "before"), (Run, "save_checkpoint", 3, "after"), (Match, "step", 5, "after")],
+    ids=["before the second checkpoint", "after the last", "in a match"],
+)
+@pytest.mark.parametrize("more", [[], ["--optimiser", "sgd", "--average", "0", "--considered", "0"]], ids=["", "sgd"])
+def test_a_run_that_is_killed_and_resumed_ends_as_one_that_never_was(
+    moment: Any, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selfplay_run, "REPORT_GAMES", 2)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    words = [*RUN, *more, "--iterations", "3"]
+    assert command.main([*words, "--out", str(whole)]) == 0
+    assert in_child(command.main, [*words, "--out", str(parts)], moment) == -signal.SIGKILL
+    assert command.main([*words, "--out", str(parts), "--resume"]) == 0
+    assert run_bytes(whole) == run_bytes(parts)
+
+
 def test_time_ends_a_call_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.main([*RUN, "--iterations", "3", "--stop-after", "1e-9", "--out", str(tmp_path / "run")]) == 0
+    clock = iter(range(0, 10_000, 61))
+    monkeypatch.setattr(selfplay_run.time, "monotonic", lambda: next(clock))
+    run = tmp_path / "run"
+    assert command.main([*RUN, "--iterations", "3", "--stop-after", "2", "--out", str(run)]) == 0
     assert "stopped; go on with: python train.py selfplay" in capsys.readouterr().err
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 1
 
 
 def test_presets_are_configurations_that_a_run_can_have() -> None:
-    for config in PRESETS.values():
-        check(config)
+    for name, config in PRESETS.items():
+        check(Options(preset=name, config=config))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -212,10 +322,15 @@ def test_presets_are_configurations_that_a_run_can_have() -> None:
     [
         (["--games", "0"], "--games 0: at least 1"),
         (["--value-weight", "0"], "--value-weight 0.0: a finite number above 0"),
-        (["--noise", "2", "--considered", "0"], "--noise 2: 0 to 1"),
-        (["--noise", "0.5"], "--noise: only with --considered 0"),
+        (["--noise", "2", "--considered", "0"], "--noise 2: at most 1"),
+        (["--noise", "0.5"], "--noise 0.5: only with --considered 0"),
+        (["--considered", "0", "--noise", "0", "--noise-alpha", "3"], "--noise-alpha 3.0: only with --noise"),
+        (["--match-games", "5"], "--match-games 5: an even number"),
+        (["--match-games", "6", "--match-period", "0"], "--match-games 6: only with --match-period"),
+        (["--network", "resnet-1x8", "--init", "x"], "--network resnet-1x8: --init brings its own"),
         (["--considered", "9", "--visits", "8"], "--considered 9: at most --visits 8"),
-        (["--network", "alphago13"], "alphago13"),
+        (["--network", "alphago13"], "--network alphago13: it does not judge positions"),
+        (["--network", "anaconda"], "--network anaconda: "),
         (["--network", "nature-dqn"], "--network nature-dqn: it chooses no moves of a board game"),
         (["--init", "nowhere"], "--init nowhere: no model file or folder"),
         (["--game", "chess"], "chess"),

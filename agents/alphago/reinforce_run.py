@@ -106,8 +106,8 @@ class Reinforcement:
                 if stop.requested or done % config.checkpoint_period == 0 or done == config.iterations:
                     weights = self.model.state_dict()
                     arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
-                    self.run.save_checkpoint(done, arrays, {})
                     self.save(self.run.directory / MODEL_FILE)
+                    self.run.save_checkpoint(done, arrays, {})
                 if stop.requested and done < config.iterations:
                     return False
         return True

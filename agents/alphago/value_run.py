@@ -156,8 +156,8 @@ class ValueLearner:
                     bar.show(step + 1, f"squared error {mean:.3f}  on games kept apart {error:.3f}")
                     self.total, self.count = 0.0, 0
                 if stop.requested or (step + 1) % period == 0 or last:
-                    self._checkpoint()
                     self.save(self.run.directory / MODEL_FILE)
+                    self._checkpoint()
                 if stop.requested and not last:
                     return False
         return True

@@ -326,7 +326,8 @@ _PQN = replace(
 )
 
 # For a GPU: the method of Gallici et al. 2024 with the network of Espeholt et al. 2018 (IMPALA, figure 3, right).
-# Minibatches are larger, and fewer, so that a GPU is busy; the step size grew with the root of their size.
+# Minibatches are larger, and fewer, so that a GPU is busy; the step size grew with the root of their size, and falls as
+# in fast, whose running average of the weights is kept, too.
 _IMPALA = replace(
     _PQN,
     network="impala",

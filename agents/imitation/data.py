@@ -7,7 +7,7 @@ run that resumes needs no more than i. B samples, A actions, C channels, H heigh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -101,15 +101,20 @@ class SampleStream:
         return Samples(*(tensor.pin_memory() for tensor in samples)) if self._pin else samples
 
     def batches(self, first: int, num_threads: int) -> Iterator[Samples]:
-        """Yield batches first, first + 1, ...; threads keep some ready, so that the network need not wait."""
-        with ThreadPoolExecutor(num_threads, "samples") as pool:
-            ready: deque[Future[Samples]] = deque()
-            number = first
-            while True:
-                while len(ready) < 2 * num_threads + 2:
-                    ready.append(pool.submit(self.batch, number))
-                    number += 1
-                yield ready.popleft().result()
+        """Yield batches first, first + 1, ...; see `made_ahead`."""
+        return made_ahead(self.batch, first, num_threads)
+
+
+def made_ahead(batch: Callable[[int], Samples], first: int, num_threads: int) -> Iterator[Samples]:
+    """Yield batches first, first + 1, ...; threads keep some ready, so that the network need not wait."""
+    with ThreadPoolExecutor(num_threads, "samples") as pool:
+        ready: deque[Future[Samples]] = deque()
+        number = first
+        while True:
+            while len(ready) < 2 * num_threads + 2:
+                ready.append(pool.submit(batch, number))
+                number += 1
+            yield ready.popleft().result()
 
 
 def to_samples(batch: Batch, fair: NDArray) -> Samples:

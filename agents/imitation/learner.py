@@ -1,4 +1,4 @@
-"""Imitation of recorded games: a network learns to predict the expert's move, and who will win.
+"""A network learns to predict moves, and who will win: an expert's in recorded games, or a search's in self-play.
 
 What a step does depends on the weights, the batch and the share of the budget that is spent. Batches are numbered, so
 a run whose budget is counted in positions goes on after a kill exactly as if it had never stopped; a budget in minutes
@@ -47,9 +47,10 @@ def mover_logits(output: PolicyValueOutput, movers: Tensor) -> Tensor:
 
 
 def policy_terms(logits: Tensor, samples: Samples) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the cross-entropy over legal moves [B], whether the played move comes first [B], and counts [B].
+    """Return the cross-entropy over legal moves [B], whether the right move comes first [B], and counts [B].
 
-    A network without an output for the pass has no opinion on it: it counts 0.
+    The right move is what was played, or the likeliest of what is to be played. A network without an output for the
+    pass has no opinion on it: what is to be played counts but for its share.
     """
     num_actions = logits.shape[1]
     legal = samples.legal[:, :num_actions]

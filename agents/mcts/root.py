@@ -141,7 +141,10 @@ def gumbel_choice(root: RootStatistics, gumbels: NDArray) -> int:
 
 
 def improved_policy(root: RootStatistics) -> NDArray:
-    """Return pi' = softmax(logits + sigma(completed q)), float64[k] (equations 10 and 11; v_mix of appendix D)."""
+    """Return pi' = softmax(logits + sigma(completed q)), float64[k] (equations 10 and 11; v_mix of appendix D).
+
+    Actions that cannot do better than what is proven of another, and are not proven as good, have none.
+    """
     visited = root.visits > 0
     mixed = root.own_value
     if visited.any():
@@ -150,9 +153,10 @@ def improved_policy(root: RootStatistics) -> NDArray:
         total = int(root.visits.sum())
         mixed = (root.own_value + total * mean) / (1 + total)
     logits = np.log(root.priors) + _sigmas(root, np.where(visited, root.values, mixed))
+    logits[(root.upper <= root.secured) & (root.lower < root.secured)] = -np.inf
     weights = np.exp(logits - logits.max())
     return np.asarray(weights / weights.sum())
 
 
 def _sigmas(root: RootStatistics, values: NDArray) -> NDArray:
-    return np.array([gumbel_sigma(value, int(root.visits.max())) for value in values])
+    return np.asarray(gumbel_sigma(values, int(root.visits.max())))

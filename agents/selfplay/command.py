@@ -15,14 +15,17 @@ LEAST_ZERO = (  # options that may be 0
     *("considered", "noise", "drawn", "seed", "match_period"),
     *("warmup", "weight_decay", "average", "l1", "l2", "max_norm"),
 )
+MOST = {"noise": 1.0, "warmup": 1.0, "average": 0.999999}
 
 
 @dataclass(frozen=True)
 class Options:
     """Learn a game by playing against itself: tree search makes a network's moves better, and it learns those.
 
-    Presets: laptop (a Gumbel root, Danihelka et al. 2022, of few simulations), quick (minutes; a small network) and
-    alphazero (Silver et al. 2018; a cluster). From random weights, or going on with a network that knows something.
+    Nobody's games are needed; of Go it is known that a player does not fill its own eyes, and outcomes that a tree
+    proves are taken as such. Presets: laptop (a Gumbel root, Danihelka et al. 2022, of few simulations), quick
+    (minutes; a small network) and alphazero (Silver et al. 2018; a cluster). From random weights, or going on with a
+    network that knows something.
 
     examples:
       train.py selfplay --game connect_four --preset quick
@@ -47,7 +50,7 @@ class Options:
     threads: int = 0
     """threads that the network computes with, 0 for one a processor; other numbers round differently"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """where the network learns; auto: on a GPU if there is one"""
+    """where the network learns; auto: on a GPU if there is one; games are played on a GPU in any case"""
     tensorboard: bool = False
     """also write TensorBoard events (needs the extra [tensorboard])"""
     config: Annotated[SelfPlayConfig, tyro.conf.OmitArgPrefixes] = PRESETS["laptop"]
@@ -62,22 +65,32 @@ def main(arguments: list[str]) -> int:
 
         from agents.selfplay.run import train_from  # here and not above: --help need not wait for torch
 
-        learner_command.check_numbers(options, least_zero=("threads", "stop_after"))
-        check(options.config)
+        check(options)
         train_from(options, Console(stderr=True))
 
     return learner_command.run("train.py selfplay", train)
 
 
-def check(config: SelfPlayConfig) -> None:
-    """Raise ValueError for a configuration that no run can have."""
+def check(options: Options) -> None:
+    """Raise ValueError for options that no run can have, and for those that would have no effect."""
+    config = options.config
+    learner_command.check_numbers(options, least_zero=("threads", "stop_after"))
     learner_command.check_numbers(config, LEAST_ZERO)
-    for name in ("noise", "average", "warmup"):
-        if getattr(config, name) > 1:
-            raise ValueError(f"--{name} {getattr(config, name):g}: 0 to 1")
-    if config.considered:
-        for name in ("noise", "noise_alpha", "drawn"):
-            if getattr(config, name) != getattr(SelfPlayConfig, name):
-                raise ValueError(f"--{learner_command.option_name(name)}: only with --considered 0")
+    for name, most in MOST.items():
+        if getattr(config, name) > most:
+            raise ValueError(f"--{name} {getattr(config, name):g}: at most {most:g}")
     if config.considered > config.visits:
         raise ValueError(f"--considered {config.considered}: at most --visits {config.visits}")
+    if config.match_games % 2:
+        raise ValueError(f"--match-games {config.match_games}: an even number, half of them with each colour")
+    preset = PRESETS[options.preset]
+    for is_used, why, names in (
+        (not config.considered, "only with --considered 0", ("noise", "noise_alpha", "drawn")),
+        (config.noise > 0, "only with --noise", ("noise_alpha",)),
+        (config.match_period > 0, "only with --match-period", ("match_games",)),
+        (options.init is None, "--init brings its own", ("network",)),
+    ):
+        for name in names if not is_used else ():
+            if getattr(config, name) != getattr(preset, name):
+                words = " ".join(learner_command.words_of(name, getattr(config, name)))
+                raise ValueError(f"{words}: {why}")

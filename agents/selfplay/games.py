@@ -7,7 +7,7 @@ G games, N positions of all games together, B games in step, A actions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,30 +28,6 @@ class Played:
     lengths: NDArray  # int64 [G] actions of each game
     results: NDArray  # int8 [G] player 0's
 
-    @staticmethod
-    def none(num_actions: int) -> Played:
-        """Return no games."""
-        return Played(
-            np.zeros(0, np.int16), np.zeros((0, num_actions), np.float16), np.zeros(0, np.int64), np.zeros(0, np.int8)
-        )
-
-    def and_then(self, later: Played) -> Played:
-        """Return these games and later ones."""
-        return Played(
-            np.concatenate([self.actions, later.actions]),
-            np.concatenate([self.policies, later.policies]),
-            np.concatenate([self.lengths, later.lengths]),
-            np.concatenate([self.results, later.results]),
-        )
-
-    def newest(self, positions: int) -> Played:
-        """Return the newest games that have this many positions together at the most, but one game at the least."""
-        totals = self.lengths[::-1].cumsum()
-        kept = max(1, int(np.searchsorted(totals, positions, "right"))) if len(totals) else 0
-        first = len(self.actions) - int(totals[kept - 1]) if kept else 0
-        games = len(self.lengths) - kept
-        return Played(self.actions[first:], self.policies[first:], self.lengths[games:], self.results[games:])
-
 
 @dataclass
 class _Game:
@@ -62,10 +38,6 @@ class _Game:
     result: int = 0
 
 
-class HaltedError(Exception):
-    """Games were broken off, as `on_ply` wished."""
-
-
 def search_settings(config: SelfPlayConfig) -> SearchSettings:
     """Return how a tree is searched in self-play: with noise at the root, by Gumbel variables or Dirichlet's."""
     if config.considered:
@@ -73,92 +45,139 @@ def search_settings(config: SelfPlayConfig) -> SearchSettings:
     return SearchSettings(noise_fraction=config.noise, noise_alpha=config.noise_alpha)
 
 
-def play_games(
-    config: SelfPlayConfig,
-    seeds: Sequence[int],
-    game: Game,
-    evaluate: LeafEvaluator,
-    on_ply: Callable[[int], None] = lambda over: None,
-) -> Played:
-    """Play `config.games` games, as many in step as there are seeds; `on_ply` hears how many are over."""
-    search = TreeSearch(game, evaluate, search_settings(config), seeds)
-    limits = TreeLimits(visits=config.visits)
-    begun = min(len(seeds), config.games)
-    games = [_Game() for _ in range(config.games)]
-    slots = np.arange(begun)  # which game each tree plays
-    states = game.new(begun)
-    movers, live = np.zeros(begun, np.int8), np.zeros(begun, bool)
-    over = 0
-    while slots.size:
-        search.search(states, limits)
-        actions = np.zeros(slots.size, np.int64)
-        for tree, number in enumerate(slots.tolist()):
-            actions[tree] = _choose(config, search, tree, games[number])
-        apply_all(states, np.arange(slots.size), actions)
-        describe(states, movers[: slots.size], live[: slots.size])
-        ended = np.flatnonzero(~live[: slots.size])
-        if ended.size:
-            results = np.zeros(ended.size, np.int8)
-            outcomes(states[ended], results)
-            for number, result in zip(slots[ended].tolist(), results.tolist(), strict=True):
-                games[number].result = result
-            over += ended.size
-            begin = min(ended.size, config.games - begun)
-            states[ended[:begin]] = game.new(begin)
-            slots[ended[:begin]] = np.arange(begun, begun + begin)
-            begun += begin
-            stay = np.delete(np.arange(slots.size), ended[begin:])
-            slots, states = slots[stay], states[stay]
-        on_ply(over)
-    return Played(
-        actions=np.concatenate([np.array(one.actions, np.int16) for one in games]),
-        policies=np.concatenate([np.array(one.policies, np.float16) for one in games]),
-        lengths=np.array([len(one.actions) for one in games], np.int64),
-        results=np.array([one.result for one in games], np.int8),
-    )
+class GamesInStep:
+    """`config.games` games, as many at a time as there are seeds; a game that is over makes room for the next."""
+
+    def __init__(self, config: SelfPlayConfig, seeds: Sequence[int], game: Game, evaluate: LeafEvaluator) -> None:
+        self._config, self._game = config, game
+        self._search = TreeSearch(game, evaluate, search_settings(config), seeds)
+        self._games = [_Game() for _ in range(config.games)]
+        self._num_begun = min(len(seeds), config.games)
+        self._slots = np.arange(self._num_begun)  # the game that each tree plays
+        self._states = game.new(self._num_begun)
+
+    @property
+    def num_over(self) -> int:
+        """How many games are over."""
+        return self._num_begun - self._slots.size
+
+    @property
+    def are_over(self) -> bool:
+        """Whether all games are."""
+        return self._slots.size == 0
+
+    def step(self) -> None:
+        """Play an action in every game under way; precondition: not all are over."""
+        self._search.search(self._states, TreeLimits(visits=self._config.visits))
+        actions = np.zeros(self._slots.size, np.int64)
+        for tree, number in enumerate(self._slots.tolist()):
+            actions[tree] = self._choose(tree, self._games[number])
+        apply_all(self._states, np.arange(actions.size), actions)
+        _, live = _describe(self._states)
+        if not live.all():
+            self._replace(np.flatnonzero(~live))
+
+    def _choose(self, tree: int, game: _Game) -> int:
+        """Return the action that a tree's game goes on with; write down what there is to learn of it."""
+        search, config = self._search, self._config
+        if config.considered:
+            policy, action = search.improved_policy(tree), search.choose(tree)
+        else:
+            policy = search.policy(tree, 1.0)
+            action = search.choose(tree, 1.0 if len(game.actions) < config.drawn else 0.0)
+        game.policies.append(policy.astype(np.float16))
+        game.actions.append(action)
+        return action
+
+    def _replace(self, ended: NDArray) -> None:
+        """Write down the results of some slots' games; begin others there, and give up the slots that none is left for.
+
+        Slots behind one that is given up move to other trees, and lose what a kept tree knows.
+        """
+        for number, result in zip(self._slots[ended].tolist(), _results(self._states[ended]).tolist(), strict=True):
+            self._games[number].result = result
+        count = min(ended.size, self._config.games - self._num_begun)
+        self._states[ended[:count]] = self._game.new(count)
+        self._slots[ended[:count]] = np.arange(self._num_begun, self._num_begun + count)
+        self._num_begun += count
+        stay = np.delete(np.arange(self._slots.size), ended[count:])
+        self._slots, self._states = self._slots[stay], self._states[stay]
+
+    def played(self) -> Played:
+        """Return the games in the order in which they began; precondition: all are over."""
+        games = self._games
+        return Played(
+            actions=np.concatenate([np.array(one.actions, np.int16) for one in games]),
+            policies=np.concatenate([np.array(one.policies, np.float16) for one in games]),
+            lengths=np.array([len(one.actions) for one in games], np.int64),
+            results=np.array([one.result for one in games], np.int8),
+        )
 
 
-def _choose(config: SelfPlayConfig, search: TreeSearch, tree: int, game: _Game) -> int:
-    """Return the action that a tree's game goes on with; write down what there is to learn of it."""
-    if config.considered:
-        policy, action = search.improved_policy(tree), search.choose(tree)
-    else:
-        policy = search.policy(tree, 1.0)
-        action = search.choose(tree, 1.0 if len(game.actions) < config.drawn else 0.0)
-    game.policies.append(policy.astype(np.float16))
-    game.actions.append(action)
-    return action
+class Match:
+    """As many games between two evaluators as there are seeds, every other with the first as player 0.
 
-
-def match(
-    config: SelfPlayConfig,
-    seeds: Sequence[int],
-    game: Game,
-    evaluators: Sequence[LeafEvaluator],
-    on_ply: Callable[[int], None] = lambda over: None,
-) -> NDArray:
-    """Return the first of two evaluators' results against the second, int8 [B]: one game a seed, every other as Black.
-
-    Both search as in self-play, where lots make every game another.
+    Both search as in self-play, where lots make every game another. What a kept tree knows is lost where games end.
     """
-    count = len(seeds)
-    searches = [TreeSearch(game, evaluate, search_settings(config), seeds) for evaluate in evaluators]
-    seats = np.arange(count) % 2  # which player the first is
-    states: States = game.new(count)
-    movers, live = np.zeros(count, np.int8), np.ones(count, bool)
-    ply = 0
-    while live.any():
-        describe(states, movers, live)
-        for index, search in enumerate(searches):
-            games = np.flatnonzero(live & (movers ^ seats == index))
+
+    def __init__(
+        self, config: SelfPlayConfig, seeds: Sequence[int], game: Game, evaluators: Sequence[LeafEvaluator]
+    ) -> None:
+        self._config = config
+        self._states = game.new(len(seeds))
+        self._seats = np.arange(len(seeds)) % 2  # which player the first evaluator is
+        self._movers, self._live = _describe(self._states)
+        self._num_plies = 0
+        # Each has trees of its own for the games of either seat: there all games are at the same player's turn.
+        self._searches = [
+            (player, seat, TreeSearch(game, evaluate, search_settings(config), _others(seeds[seat::2], player)))
+            for player, evaluate in enumerate(evaluators)
+            for seat in (0, 1)
+            if seeds[seat::2]
+        ]
+
+    @property
+    def num_over(self) -> int:
+        """How many games are over."""
+        return int((~self._live).sum())
+
+    @property
+    def are_over(self) -> bool:
+        """Whether all games are."""
+        return not self._live.any()
+
+    def step(self) -> None:
+        """Play an action, at times two, in every game under way."""
+        drawn = not self._config.considered and self._num_plies < self._config.drawn
+        for player, seat, search in self._searches:
+            games = np.flatnonzero(self._live & (self._seats == seat) & (self._movers == player ^ seat))
             if games.size:
-                search.search(states[games], TreeLimits(visits=config.visits))
-                temperature = 1.0 if ply < config.drawn and not config.considered else 0.0
-                actions = np.array([search.choose(tree, temperature) for tree in range(games.size)], np.int64)
-                apply_all(states, games, actions)
-        describe(states, movers, live)
-        on_ply(int(count - live.sum()))
-        ply += 1
-    results = np.zeros(count, np.int8)
+                search.search(self._states[games], TreeLimits(visits=self._config.visits))
+                actions = [search.choose(tree, 1.0 if drawn else 0.0) for tree in range(games.size)]
+                apply_all(self._states, games, np.array(actions, np.int64))
+                self._movers, self._live = _describe(self._states)
+        self._num_plies += 1
+
+    def results(self) -> NDArray:
+        """Return the games' results for the first evaluator, int8 [B]; precondition: all are over."""
+        results = _results(self._states)
+        return np.where(self._seats == 1, -results, results)
+
+
+def _others(seeds: Sequence[int], player: int) -> list[int]:
+    """Return seeds of a player's own."""
+    return [int(np.random.SeedSequence([seed, player]).generate_state(1)[0]) for seed in seeds]
+
+
+def _describe(states: States) -> tuple[NDArray, NDArray]:
+    """Return who moves, int8 [B], and which games go on, bool [B]."""
+    movers, live = np.zeros(len(states), np.int8), np.zeros(len(states), bool)
+    describe(states, movers, live)
+    return movers, live
+
+
+def _results(states: States) -> NDArray:
+    """Return player 0's results, int8 [B], of games that are over."""
+    results = np.zeros(len(states), np.int8)
     outcomes(states, results)
-    return np.where(seats == 1, -results, results)
+    return results

@@ -24,7 +24,7 @@ from agents.ratings import match_elo
 from agents.run import Run, StopSignal, write_report
 from agents.selfplay.command import Options
 from agents.selfplay.config import PRESETS
-from agents.selfplay.games import HaltedError, match, play_games
+from agents.selfplay.games import GamesInStep, Match
 from agents.selfplay.window import Window
 from agents.steps_bar import StepsBar
 from games.catalogue import find_game
@@ -72,7 +72,7 @@ def train_from(options: Options, console: Console) -> None:
             tensorboard=options.tensorboard,
             notice=notice,
         ) as run,
-        StopSignal("stopping; a second Ctrl-C stops at once") as stop,
+        StopSignal("stopping after this action, or with this iteration; a second Ctrl-C stops at once") as stop,
     ):
         learner = Learner(config, model, device)
         session = Session(run, options, game, learner, initial.features if initial else "observe", saved, threads)
@@ -81,8 +81,8 @@ def train_from(options: Options, console: Console) -> None:
         if not is_done:
             notice(f"stopped; go on with: {resume_command(options, directory)}")
             return
-        with console.status(f"playing {REPORT_GAMES} games against the network that it began with"):
-            session.report(console)
+    with console.status(f"playing {REPORT_GAMES} games against the network that it began with"):
+        session.report(console)
     name = shlex.quote(f"mcts:model={directory}")
     size = f" --size {size_text(*game.planes_shape[1:])}" if game.family == "go" else ""
     notice(f"play it:     python play.py {game.family}{size} --white {name}")
@@ -113,64 +113,56 @@ class Session:
         self.run, self.options, self.config, self.game = run, options, options.config, game
         self.learner, self.features, self.saved = learner, features, saved
         self.window = Window(game, *encoder_of(game, features), self.config.window)
+        self.found = ""  # by the last iteration, to be shown
         self.done = 0
         checkpoint = run.latest()
         if checkpoint is None:
             self.save(FIRST_FILE)
         else:
             self.done = checkpoint.step
-            window = {name.removeprefix("window."): array for name, array in checkpoint.arrays.items()}
-            self.window.set_arrays({name: window[name] for name in self.window.get_arrays()})
-            self.learner.set_arrays(dict(checkpoint.arrays))
+            arrays = dict(checkpoint.arrays)
+            prefix = "window."
+            window = {name.removeprefix(prefix): arrays.pop(name) for name in [*arrays] if name.startswith(prefix)}
+            self.window.set_arrays(window)
+            self.learner.set_arrays(arrays)
         self.evaluator = evaluator_of(learner.kept.eval(), features, game, threads)
         self.first = evaluator_of(load_policy(run.directory / FIRST_FILE, "run").model, features, game, threads)
 
     def train(self, stop: StopSignal, bar: StepsBar) -> bool:
-        """Go on to the last iteration; return False where a signal or the clock stopped it, with the last one saved."""
+        """Go on to the last iteration; return False where a signal or the clock stopped it; whole ones are saved."""
         begun = time.monotonic()
         most_seconds = 60 * self.options.stop_after or math.inf
-        for iteration in range(self.done, self.config.iterations):
-            if stop.requested or time.monotonic() - begun >= most_seconds:
+        while self.done < self.config.iterations:
+            if stop.requested or time.monotonic() - begun >= most_seconds or not self._iterate(stop, bar):
                 return False
-
-            def tell(words: str, done: int = iteration) -> None:
-                if stop.requested:
-                    raise HaltedError
-                bar.show(done, words)
-
-            try:
-                self._iterate(iteration, tell)
-            except HaltedError:
-                return False
-            self.done = iteration + 1
-            self.run.save_checkpoint(self.done, self._arrays(), {})
-            self.save(MODEL_FILE)
         return True
 
-    def _iterate(self, iteration: int, tell: Callable[[str], None]) -> None:
-        """Play games, learn from the window, and where it is time match the network against the first one."""
-        config, learner = self.config, self.learner
+    def _iterate(self, stop: StopSignal, bar: StepsBar) -> bool:
+        """Play games, learn from the window, match where it is time, and save; False where a signal broke games off."""
+        config, learner, iteration = self.config, self.learner, self.done
         start = time.perf_counter()
         self.evaluator.refresh(learner.kept.eval())
         seeds = seeds_of(config.seed, iteration, 0, min(config.games, config.games_at_once))
-
-        def tell_games(over: int) -> None:
-            tell(f"{over}/{config.games} games, {over / (time.perf_counter() - start):.1f} a second")
-
-        played = play_games(config, seeds, self.game, self.evaluator, tell_games)
+        games = GamesInStep(config, seeds, self.game, self.evaluator)
+        while not games.are_over:
+            if stop.requested:
+                return False
+            games.step()
+            speed = games.num_over / (time.perf_counter() - start)
+            bar.tell(f"{games.num_over}/{config.games} games, {speed:.1f} a second  {self.found}")
         seconds = time.perf_counter() - start
+        played = games.played()
         self.window.append(played)
-        generator = np.random.default_rng([config.seed, iteration, 1])
         steps = max(1, round(config.reuse * len(played.actions) / config.batch_size))
         learner.forget_sums()
-        for step in range(steps):
+        for step, samples in enumerate(self.window.batches((config.seed, iteration, 1), config.batch_size, steps)):
             spent = (iteration + step / steps) / config.iterations
-            learner.step(self.window.batch(generator, config.batch_size), rate_factor(config, spent))
-            tell(f"step {step + 1}/{steps}")
+            learner.step(samples, rate_factor(config, spent))
+            bar.tell(f"learning step {step + 1}/{steps}  {self.found}")
         learner.check_finite()
-        means, done = learner.means(), iteration + 1
+        means, self.done = learner.means(), iteration + 1
         metrics: dict[str, float] = {
-            "games": done * config.games,
+            "games": self.done * config.games,
             "window": len(self.window),
             "loss": means["loss"],
             "value_error": means["value_error"],
@@ -178,21 +170,27 @@ class Session:
             "actions": len(played.actions) / config.games,
             "first_wins": float((played.results > 0).mean()),
         }
-        if config.match_period and done % config.match_period == 0 and done < config.iterations:
+        self.found = f"loss {means['loss']:.3f}  value error {means['value_error']:.3f}"
+        if config.match_period and self.done % config.match_period == 0 and self.done < config.iterations:
             self.evaluator.refresh(learner.kept.eval())
-            points = self._match(config.match_games, done, lambda over: tell(f"match, {over} games"))
-            metrics["score"] = float(points.mean() + 1) / 2
-        self.run.log(done, **metrics)
-        self.run.log_timing(done, games_per_second=config.games / seconds, seconds=time.perf_counter() - start)
-        score = f"  score {metrics['score']:.0%}" if "score" in metrics else ""
-        tell(
-            f"loss {means['loss']:.3f}  value error {means['value_error']:.3f}  {metrics['actions']:.0f} actions{score}"
-        )
+            results = self._match(config.match_games, self.done, bar.tell)
+            metrics["score"] = float(results.mean() + 1) / 2
+            self.found += f"  score {metrics['score']:.0%}"
+        self.run.log(self.done, **metrics)
+        self.run.log_timing(self.done, games_per_second=config.games / seconds, seconds=time.perf_counter() - start)
+        self.save(MODEL_FILE)
+        self.run.save_checkpoint(self.done, self._arrays(), {})
+        bar.show(self.done, f"{self.found}  {metrics['actions']:.0f} actions")
+        return True
 
-    def _match(self, games: int, number: int, on_ply: Callable[[int], None] = lambda over: None) -> NDArray:
+    def _match(self, games: int, number: int, tell: Callable[[str], None] = lambda words: None) -> NDArray:
         """Return the results of games against the network that the run began with."""
         seeds = seeds_of(self.config.seed, number, 2, games)
-        return match(self.config, seeds, self.game, (self.evaluator, self.first), on_ply)
+        games_of_both = Match(self.config, seeds, self.game, (self.evaluator, self.first))
+        while not games_of_both.are_over:
+            games_of_both.step()
+            tell(f"match: {games_of_both.num_over}/{games} games  {self.found}")
+        return games_of_both.results()
 
     def report(self, console: Console) -> None:
         """Match the network against the first one; print and save the score."""

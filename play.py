@@ -38,7 +38,7 @@ BOTS = {
     "checkers": ("models/checkers-anaconda", "material:depth=8"),
     "connect_four": ("lines:depth=8",),
     "go-9x9": ("mcts:model=models/go-9x9,value=models/go-9x9-value,lambda=0.25", "models/go-9x9", "rollouts"),
-    "go": ("mcts:model=models/go-19x19,lambda=0.25", "rollouts"),
+    "go": ("mcts:model=models/go-19x19", "rollouts"),
 }
 SHIPPED = re.compile(r"models/[\w-]+")  # a model folder in a player's spec
 HANDICAP_KOMI = 0.5  # where Black has stones for a start

@@ -26,8 +26,7 @@ LARGEST_SIZE = 25  # lines of the largest board that has a name
 PRODUCTS = (512, 1024)  # sizes of torch's products
 ROWS, INNER, COLUMNS = 64, 96, 96  # of our kernel's
 PRODUCTS_A_CALL = 100
-# Runtimes whose products are not those of the peak.
-HALF_PRECISION = ("bfloat16", "cuda", *(["openvino"] if has_matrix_units() else []))
+HALF_PRECISION = ("bfloat16", *(["openvino"] if has_matrix_units() else []))  # runtimes that compute in bfloat16
 
 Network = Callable[[NDArray], NDArray]  # planes float32 [B, C, H, W] -> logits float32 [B, A]
 
@@ -42,8 +41,10 @@ def multiply_often(a, b, c, times):
 def measure(network: str, sizes: Sequence[int], batches: Sequence[int], seed: int, repeats: int) -> Document:
     """Return positions a second of each runtime, size of board and batch, measured in turns."""
     torch.set_num_threads(1)
-    products = matrix_products()
-    peak = 0.0
+    products = {"float32": matrix_products()}
+    if has_matrix_units():
+        products["bfloat16"] = torch_products(torch.bfloat16)
+    peaks = dict.fromkeys(products, 0.0)
     rows: list[Document] = []
     absent: dict[str, str] = {}
     for size in sizes:
@@ -58,7 +59,8 @@ def measure(network: str, sizes: Sequence[int], batches: Sequence[int], seed: in
             expected = runtimes["torch"](planes)
             differences = {name: float(np.abs(run(planes) - expected).max()) for name, run in runtimes.items()}
             for _ in range(repeats):
-                peak = max(peak, *(amount / cpu_seconds(work, 1)[0] for amount, work in products))
+                for kind, works in products.items():
+                    peaks[kind] = max(peaks[kind], *(amount / cpu_seconds(work, 1)[0] for amount, work in works))
                 for name, run in runtimes.items():
                     seconds[name] += cpu_seconds(partial(run, planes), 1, clock=clock_of(name))
             for name, taken in seconds.items():
@@ -66,10 +68,11 @@ def measure(network: str, sizes: Sequence[int], batches: Sequence[int], seed: in
                 row = {"runtime": name, "size": size, "batch": batch, **rate_fields("positions", batch, taken)}
                 rows.append({**row, "flops": flops * batch / min(taken), "largest_difference": difference})
     for row in rows:
-        row["share_of_peak"] = None if row["runtime"] in HALF_PRECISION else round(row["flops"] / peak, 3)
+        peak = peaks.get(precision_of(row["runtime"]))
+        row["share_of_peak"] = round(row["flops"] / peak, 3) if peak else None
     return {
         "network": network,
-        "peak_gigaflops": round(peak / 1e9, 1),
+        "peak_gigaflops": {kind: round(peak / 1e9, 1) for kind, peak in peaks.items()},
         "results": rows,
         "absent": absent,
         "versions": {package: installed_version(package) for package in ("onnxruntime", "openvino")},
@@ -136,14 +139,25 @@ def module_network(model: PolicyValueNet) -> Network:
 
 def matrix_products() -> list[tuple[float, Callable[[], object]]]:
     """Return (floating-point operations, work) of products of matrices, of which the fastest is the peak."""
-    works: list[tuple[float, Callable[[], object]]] = []
-    for size in PRODUCTS:
-        a, b, c = (torch.rand(size, size) for _ in range(3))
-        works.append((2.0 * size**3, partial(torch.mm, a, b, out=c)))
+    works = torch_products(torch.float32)
     x, y, z = (np.ones(count, np.float32) for count in (ROWS * INNER, INNER * COLUMNS, ROWS * COLUMNS))
     multiply_often(x, y, z, 1)  # compiles
     works.append((2.0 * ROWS * INNER * COLUMNS * PRODUCTS_A_CALL, partial(multiply_often, x, y, z, PRODUCTS_A_CALL)))
     return works
+
+
+def torch_products(dtype: torch.dtype) -> list[tuple[float, Callable[[], object]]]:
+    """Return torch's among them, in a type."""
+    works: list[tuple[float, Callable[[], object]]] = []
+    for size in PRODUCTS:
+        a, b, c = (torch.rand(size, size).to(dtype) for _ in range(3))
+        works.append((2.0 * size**3, partial(torch.mm, a, b, out=c)))
+    return works
+
+
+def precision_of(runtime: str) -> str:
+    """Return whose peak a runtime's speed is a share of; a GPU's is not measured."""
+    return "bfloat16" if runtime in HALF_PRECISION else "" if runtime == "cuda" else "float32"
 
 
 def count_flops(model: PolicyValueNet) -> int:
@@ -163,8 +177,8 @@ def tables(document: Document) -> list[Table]:
     result = []
     for size in dict.fromkeys(row["size"] for row in document["results"]):
         of_size = [row for row in document["results"] if row["size"] == size]
-        peak = f"{document['peak_gigaflops']:g} GFLOP/s"
-        title = f"{document['network']}, {size}x{size}, one core, CPU time; peak of matrix products {peak}"
+        peaks = ", ".join(f"{peak:g} GFLOP/s in {kind}" for kind, peak in document["peak_gigaflops"].items())
+        title = f"{document['network']}, {size}x{size}, one core, CPU time; peak of matrix products {peaks}"
         columns = ("positions/s, best", "median", "share of the peak", "largest difference")
         absent = "\n".join(f"{name}: {reason}" for name, reason in document["absent"].items())
         table = Table("runtime", "batch", *columns, title=title, caption=absent)

@@ -34,7 +34,7 @@ START = {
     (2, "chinese"): (5, 21, 68, 156, 316, 604, 1088, 2184),
     (2, "situational"): (5, 21, 68, 156, 316, 604, 1112, 2312),
     (3, "chinese"): (10, 91, 738, 5281, 33384, 179712),
-    (4, "chinese"): (17, 273, 4112, 57984),
+    (4, "chinese"): (17, 273, 4112, 57984, 764016),
     (9, "chinese"): (82, 6643, 531522),
 }
 # Legal positions (Tromp & Farnebäck, Combinatorics of Go, table 1; OEIS A094777 has the squares).
@@ -330,12 +330,24 @@ def random_action(actions: list[int], generator: random.Random) -> int:
 @pytest.mark.parametrize("rules", KO_NAMES)
 @pytest.mark.parametrize(("rows", "columns"), SIZES, ids=str)
 def test_random_games_agree_with_the_reference(rows: int, columns: int, rules: str) -> None:
-    """Boards, counts, liberties, captures, scores and hashes, at every position."""
+    area = rows * columns
+    check_random_games(rows, columns, rules, min(max(1, 2000 // area**2), 200))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rules", KO_NAMES)
+@pytest.mark.parametrize(("size", "count"), [(9, 50), (19, 2)])
+def test_random_games_on_large_boards_agree_with_the_reference(size: int, count: int, rules: str) -> None:
+    check_random_games(size, size, rules, count)
+
+
+def check_random_games(rows: int, columns: int, rules: str, count: int) -> None:
+    """Compare boards, counts, liberties, captures, scores and hashes, at every position of some games."""
     go_game, area = game(rows, columns), rows * columns
     hashes: dict[str, int] = {}
     generator = random.Random(f"{rows} {columns} {rules}")
     taken = 0
-    for _ in range(min(max(1, 2000 // area**2), 200)):
+    for _ in range(count):
         state = go_game.new(1, rules)[0]
         limit, suicide = int(state.move_limit), rules == "tromp-taylor"
         reference = Go(rows, columns, KO_NAMES[rules], suicide, move_limit=limit)

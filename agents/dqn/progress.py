@@ -70,7 +70,7 @@ class Display:
             names = ("score", "evaluation", "loss", "epsilon", "q")
             shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
             minutes = (time.perf_counter() - self._started) / 60
-            left = (self._total - steps) / speed / 60
+            left = max(0, self._total - steps) / speed / 60
             times = f"{minutes:.1f} minutes, {left:.0f} left at {speed:.0f} steps/s"
             self._console.print(f"{steps:,} steps, {times}: {shown}", highlight=False, soft_wrap=True)
 

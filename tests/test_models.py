@@ -24,8 +24,17 @@ def test_a_shipped_player_was_made_by_the_preset_on_its_card(name: str, preset: 
     assert f"python train.py evolve --preset {preset} --seed 0" in (MODELS / name / "README.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "game"), [("go-19x19", "go"), ("go-9x9", "go-9x9")])
-def test_a_shipped_go_network_plays_legal_moves_alone_and_in_a_search(name: str, game: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "game", "learner", "budget"),
+    [
+        ("go-19x19", "go", "imitate", "minutes"),
+        ("go-9x9", "go-9x9", "imitate", "minutes"),
+        ("go-9x9-selfplay", "go-9x9", "selfplay", "iterations"),
+    ],
+)
+def test_a_shipped_go_network_plays_legal_moves_alone_and_in_a_search(
+    name: str, game: str, learner: str, budget: str
+) -> None:
     board_game = find_game(game)
     states = board_game.new(1)
     for spec in (f"policy:model={MODELS / name}", f"mcts:model={MODELS / name},visits=16"):
@@ -35,8 +44,8 @@ def test_a_shipped_go_network_plays_legal_moves_alone_and_in_a_search(name: str,
         assert analysis.action != board_game.num_actions - 1
         player.close()
     header = read_header(MODELS / name / "model.safetensors")
-    assert header["training"]["learner"] == "imitate"
-    assert f"--minutes {header['training']['minutes']:g}" in (MODELS / name / "README.md").read_text()
+    assert header["training"]["learner"] == learner
+    assert f"--{budget} {header['training'][budget]:g}" in (MODELS / name / "README.md").read_text()
 
 
 def test_every_shipped_model_has_a_card() -> None:

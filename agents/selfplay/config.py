@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.imitation.config import LearningConfig
 
@@ -45,25 +45,19 @@ class SelfPlayConfig(LearningConfig):
 
 
 _GUMBEL = SelfPlayConfig(
+    iterations=32,
+    visits=16,
+    considered=8,
     batch_size=128,
     optimiser="muon",
     learning_rate=1e-3,
     warmup=0.02,
     average=0.99,
+    match_period=4,
 )
 
 PRESETS = {
-    "quick": SelfPlayConfig(
-        **{
-            **vars(_GUMBEL),
-            "iterations": 8,
-            "games": 128,
-            "visits": 16,
-            "network": "resnet-2x32",
-            "learning_rate": 3e-3,
-            "match_period": 0,
-        }
-    ),
+    "quick": replace(_GUMBEL, iterations=8, games=128, network="resnet-2x32", learning_rate=3e-3, match_period=0),
     "laptop": _GUMBEL,
     # Silver et al. 2018, supplementary materials, for Go: 700,000 steps of 4,096 positions from 21 million games. What
     # differs: games and learning take turns; one step size that falls along a line, where theirs is divided by ten

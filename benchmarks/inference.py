@@ -69,7 +69,7 @@ def measure(network: str, sizes: Sequence[int], batches: Sequence[int], seed: in
                 rows.append({**row, "flops": flops * batch / min(taken), "largest_difference": difference})
     for row in rows:
         peak = peaks.get(precision_of(row["runtime"]))
-        row["share_of_peak"] = round(row["flops"] / peak, 3) if peak else None
+        row["share_of_peak"] = float(f"{row['flops'] / peak:.3g}") if peak else None
     return {
         "network": network,
         "peak_gigaflops": {kind: round(peak / 1e9, 1) for kind, peak in peaks.items()},

@@ -23,6 +23,13 @@ def prepare_training(model: nn.Module, precision: str, device: torch.device) -> 
     return dtype
 
 
+def compute_alike(threads: int, device: torch.device) -> None:
+    """Have torch compute with so many threads, and on a processor always the same bits."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads such
+
+
 def average_decay(most: float, updates: int) -> float:
     """Return the decay of a running average of weights at its next update: early on it is young and moves faster."""
     return min(most, (1 + updates) / (10 + updates))

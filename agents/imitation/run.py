@@ -41,6 +41,7 @@ from nets.inference import make_inference
 from nets.models import PolicyValueNet, load_model, num_parameters
 from nets.precision import choose_device
 from nets.regularisers import EarlyStopping
+from nets.training import compute_alike
 
 REPORT_POSITIONS = 10_000
 SHOWN_PERIOD = 0.5  # seconds between updates of the live line
@@ -72,9 +73,7 @@ def train_from(options: Options, console: Console) -> None:
     config, directory = options.config, run_directory(options, f"imitate-{options.preset}")
     device = choose_device(options.device)
     threads = options.threads or available_processors()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads such
+    compute_alike(threads, device)
     notice = notice_on(console)
     source = source_of(options)
     model = first_model(options, source)  # before the records, whose reading takes a minute

@@ -34,6 +34,7 @@ from games.machine import available_processors
 from games.rules import Game
 from nets.models import PolicyValueNet
 from nets.precision import choose_device
+from nets.training import compute_alike
 
 REPORT_GAMES = 200
 FIRST_FILE = "first.safetensors"  # the network that the run began with, in its directory
@@ -45,9 +46,7 @@ def train_from(options: Options, console: Console) -> None:
     game = find_game(options.game)
     device = choose_device(options.device)
     threads = options.threads or available_processors()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads such
+    compute_alike(threads, device)
     notice = notice_on(console)
     initial = None if options.init is None else load_policy(options.init, "--init", game)
     torch.manual_seed(config.seed)

@@ -101,7 +101,8 @@ def test_what_is_learnt_is_what_the_search_said_of_that_position(config: SelfPla
             ply += 1
 
 
-def test_a_win_that_is_proven_is_all_that_there_is_to_learn() -> None:
+@pytest.mark.parametrize("logit", [-2.0, -200.0])  # the second is a prior of 0
+def test_a_win_that_is_proven_is_all_that_there_is_to_learn(logit: float) -> None:
     game = find_game("connect_four")
     states = game.new(1)
     for action in (3, 0, 3, 0, 3, 0):
@@ -109,7 +110,7 @@ def test_a_win_that_is_proven_is_all_that_there_is_to_learn() -> None:
 
     def blind(states: States) -> tuple[NDArray, NDArray]:
         logits = np.zeros((len(states), 7), np.float32)
-        logits[:, 3] = -2.0
+        logits[:, 3] = logit
         return logits, np.full(len(states), 0.97, np.float32)
 
     search = TreeSearch(game, blind, SearchSettings(gumbel_actions=7))

@@ -15,6 +15,7 @@ from agents.mcts.simulate import gumbel_sigma
 from agents.mcts.tree import ROOT, ROOT_EDGE, Forest, best_edge, bring_likeliest
 from games.compiled import NDArray, njit
 
+LEAST_PRIOR = 1e-300  # whose logarithm is finite
 GREEDY_TEMPERATURE = 0.01  # at or below it the best action is played: powers of visit counts would overflow
 
 
@@ -135,7 +136,7 @@ def gumbel_choice(root: RootStatistics, gumbels: NDArray) -> int:
 
     Actions that are worse than what is proven of another are out. gumbels is float32[A].
     """
-    scores = gumbels[root.actions] + np.log(root.priors) + _sigmas(root, root.values)
+    scores = gumbels[root.actions] + _logits(root) + _sigmas(root, root.values)
     most = root.live & (root.visits == root.visits[root.live].max())
     return int(np.argmax(np.where(most, scores, -np.inf)))
 
@@ -152,10 +153,15 @@ def improved_policy(root: RootStatistics) -> NDArray:
         mean = float(tried @ root.values[visited] / tried.sum())
         total = int(root.visits.sum())
         mixed = (root.own_value + total * mean) / (1 + total)
-    logits = np.log(root.priors) + _sigmas(root, np.where(visited, root.values, mixed))
+    logits = _logits(root) + _sigmas(root, np.where(visited, root.values, mixed))
     logits[(root.upper <= root.secured) & (root.lower < root.secured)] = -np.inf
     weights = np.exp(logits - logits.max())
     return np.asarray(weights / weights.sum())
+
+
+def _logits(root: RootStatistics) -> NDArray:
+    """Return the logarithms of the priors, finite where a prior has rounded to 0."""
+    return np.asarray(np.log(np.maximum(root.priors, LEAST_PRIOR)))
 
 
 def _sigmas(root: RootStatistics, values: NDArray) -> NDArray:

@@ -191,10 +191,28 @@ def test_a_run_ends_when_the_score_asked_for_is_reached(tmp_path: Path) -> None:
     steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 96
     assert dqn_command.main([*TINY, "--target-score", "6", "--out", str(directory), "--resume"]) == 0
+    assert json.loads((directory / "metrics.jsonl").read_text().splitlines()[-1])["confirmation"] == 6
     further = [*TINY, "--target-score", "7", "--out", str(directory), "--resume"]
     assert dqn_command.main(further) == 0
     steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 160
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lucky_evaluation_does_not_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    luck = {dqn_command.EVALUATION_SEED: [3, 9, 8, 7], dqn_command.CONFIRMATION_SEED: [5, 6, 7]}
+
+    def score(network: Any, envs: AtariEnvs, seed: int, *rest: Any) -> tuple[GameResult, ...]:
+        points = luck[seed].pop(0) if seed in luck else 6
+        return (GameResult(place=0, score=points, steps=1, frames=4, truncated=False),)
+
+    monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
+    directory = tmp_path / "run"
+    arguments = [*TINY, "--steps", "320", "--evaluation-period", "32", "--target-score", "7", "--out", str(directory)]
+    assert dqn_command.main(arguments) == 0
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert [line.get("confirmation") for line in lines] == [None, 5, 6, 7]
+    assert read_header(directory / "best.safetensors")["training"]["trained_steps"] == 128, "what the target was for"
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from agents.dqn.journal import Journal
     from agents.dqn.loop import Training
     from agents.run import Run, StopSignal
-    from games.atari_vector import AtariEnvs
+    from games.atari_vector import AtariEnvs, GameResult
+    from nets.models import QNetwork
 
-REPORT_EPISODES = 30
+FURTHER_EPISODES = 30  # of the closing score, and of the games that confirm a target score
 REPORT_SEED = MOST_SEED + 1  # of the closing score: the seeds neither of training nor of the evaluations on the way
 EVALUATION_SEED = MOST_SEED + 2
+CONFIRMATION_SEED = MOST_SEED + 3
 GAME_BYTES = 850_000  # that an emulator and its frames take
 TOLD_FROM = 1e9  # bytes of memory that are worth a line
 EXTENDABLE = {"steps", "target_score"}  # fields that a resumed run may change
@@ -238,9 +240,10 @@ def run_rounds(
 
 def ending_of(config: DqnConfig, steps: int, journal: Journal) -> str | None:
     """Return why a training is at its end after this many steps, None where it goes on."""
-    score, patience = journal.best_score, config.regularisers.patience
-    if score is not None and config.target_score is not None and score >= config.target_score:
-        return f"an evaluation reached {score:g}, and --target-score is {config.target_score:g}"
+    score, patience, target = journal.best_score, config.regularisers.patience, config.target_score
+    confirmed = journal.confirmed_score
+    if confirmed is not None and target is not None and confirmed >= target:
+        return f"{FURTHER_EPISODES} further games came to {confirmed:.3g}, and --target-score is {target:g}"
     if score is not None and patience is not None and journal.evaluations_since_best >= patience:
         return f"{patience} evaluations brought no better score than {score:g}"
     return f"all {config.steps:,} steps are done" if steps >= config.steps else None
@@ -253,9 +256,25 @@ def evaluation(directory: Path, training: Training, games: AtariEnvs, journal: J
     config, learner = training.config, training.learner
     results = evaluate(learner.kept, games, EVALUATION_SEED, config.evaluation_epsilon, learner.device)
     metrics, is_best = journal.note_evaluation(results)
+    target = config.target_score
+    if target is not None and metrics["evaluation"] >= target:
+        further = further_games(learner.kept, config, CONFIRMATION_SEED, learner.device)
+        metrics |= journal.note_confirmation(further)
+        is_best |= metrics["confirmation"] >= target  # it ends the run, and is what the run was for
     if is_best:
         save_network(directory / BEST_FILE, training, training.actor.steps)
     return metrics
+
+
+def further_games(network: QNetwork, config: DqnConfig, seed: int, device: torch.device) -> tuple[GameResult, ...]:
+    """Return the results of games from seeds of their own: of many evaluations the best is so by luck, too."""
+    from agents.dqn.evaluation import evaluate
+
+    games = evaluation_games(config, FURTHER_EPISODES)
+    try:
+        return evaluate(network, games, seed, config.evaluation_epsilon, device)
+    finally:
+        games.close()
 
 
 def save_network(path: Path, training: Training, steps: int) -> None:
@@ -276,7 +295,6 @@ def save_network(path: Path, training: Training, steps: int) -> None:
 
 def report(directory: Path, config: DqnConfig, device: torch.device, console: Console) -> None:
     """Score the best network over games that it was not chosen by; print and save the table."""
-    from agents.dqn.evaluation import evaluate
     from agents.dqn.journal import standard_error
     from agents.run import write_report
     from nets.models import QNetwork, load_model
@@ -285,11 +303,7 @@ def report(directory: Path, config: DqnConfig, device: torch.device, console: Co
     assert path is not None, "the run is done"
     network, _ = load_model(path, device)
     assert isinstance(network, QNetwork)
-    games = evaluation_games(config, REPORT_EPISODES)
-    try:
-        results = evaluate(network, games, REPORT_SEED, config.evaluation_epsilon, device)
-    finally:
-        games.close()
+    results = further_games(network, config, REPORT_SEED, device)
     scores = [result.score for result in results]
     mean, error = sum(scores) / len(scores), standard_error(results)
     played = {"protocol": config.protocol, "epsilon": config.evaluation_epsilon, "seed": REPORT_SEED}

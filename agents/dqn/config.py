@@ -118,7 +118,7 @@ class DqnConfig:
     evaluation_epsilon: float = 0.01
     """share of random actions in an evaluation"""
     target_score: float | None = None
-    """stop when an evaluation's mean score reaches it"""
+    """stop when an evaluation's mean score reaches it and that of 30 games more does, too"""
     log_period: int = 10_000
     """steps between two lines of metrics"""
     checkpoint_period: int = 250_000

@@ -23,6 +23,7 @@ class Journal:
         self.num_updates = 0
         self.best_score: float | None = None  # the greatest mean of an evaluation
         self.evaluations_since_best = 0
+        self.confirmed_score: float | None = None  # the greatest mean of the further games that a target score asks for
         self.epsilon = 1.0
         self._sums = [0.0, 0.0, 0]  # loss, Q and updates since the last line
 
@@ -55,9 +56,15 @@ class Journal:
         self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
         return {"evaluation": score, "evaluation_error": standard_error(results)}, is_best
 
+    def note_confirmation(self, results: Sequence[GameResult]) -> dict[str, Any]:
+        """Take in the further games that a target score asks for; return their metrics."""
+        score = statistics.fmean(result.score for result in results)
+        self.confirmed_score = score if self.confirmed_score is None else max(score, self.confirmed_score)
+        return {"confirmation": score}
+
     def get_state(self) -> dict[str, Any]:
         """Return JSON with which `set_state` goes on."""
-        names = ("num_games", "num_updates", "best_score", "evaluations_since_best", "epsilon")
+        names = ("num_games", "num_updates", "best_score", "evaluations_since_best", "confirmed_score", "epsilon")
         return {**{name: getattr(self, name) for name in names}, "scores": list(self.scores), "sums": self._sums}
 
     def set_state(self, state: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ class Display:
     def print(self, steps: int, metrics: dict[str, Any], speed: float) -> None:
         """Print a line of metrics where there is no terminal, and every evaluation; `speed` is in steps a second."""
         if not self._console.is_terminal or "evaluation" in metrics:
-            names = ("score", "evaluation", "loss", "epsilon", "q")
+            names = ("score", "evaluation", "confirmation", "loss", "epsilon", "q")
             shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
             minutes = (time.perf_counter() - self._started) / 60
             left = max(0, self._total - steps) / speed / 60

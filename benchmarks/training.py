@@ -82,7 +82,7 @@ def random_samples(shape: tuple[int, int, int], batch: int, seed: int, pin: bool
         outcomes=torch.ones(batch),
         outcome_weights=torch.ones(batch),
     )
-    return Samples(*(tensor.pin_memory() for tensor in samples)) if pin else samples
+    return samples.mapped(torch.Tensor.pin_memory) if pin else samples
 
 
 def tables(document: Document) -> list[Table]:

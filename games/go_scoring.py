@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from games.compiled import njit
-from games.go_board import BLACK, BORDER, EMPTY, NUM_POINTS, OFFSETS, STRIDE, WHITE
+from games.go_board import BLACK, BORDER, EMPTY, NUM_POINTS, OFFSETS, STRIDE, WHITE, point_of
+from games.rules import States
 
 OWNED = np.array([0, 1, -1], np.int8)  # by colour
 
@@ -42,6 +45,23 @@ def mark_owners(state, owners):
                 owner = np.int8(int(beside == 1 << BLACK) - int(beside == 1 << WHITE))
                 for i in range(found):
                     owners[region[i]] = owner
+
+
+@njit
+def write_owners(states, owners):
+    """Write whose every point is, int8 [B, rows * columns], of positions [B] of one size."""
+    marked = np.zeros(NUM_POINTS, np.int8)
+    for i in range(states.size):
+        mark_owners(states[i], marked)
+        for action in range(owners.shape[1]):
+            owners[i, action] = marked[point_of(states[i], action)]
+
+
+def owners_of(states: States) -> np.ndarray[Any, np.dtype[np.int8]]:
+    """Return whose every point is, int8 [B, rows * columns], of positions [B] of one size: see `mark_owners`."""
+    owners = np.zeros((states.size, int(states["rows"].flat[0]) * int(states["columns"].flat[0])), np.int8)
+    write_owners(states, owners)
+    return owners
 
 
 @njit

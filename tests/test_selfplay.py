@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.imitation.learner import policy_terms
+from agents.imitation.learner import Learner, adapted, policy_terms
 from agents.mcts.rollouts import by_rollouts
 from agents.mcts.search import SearchSettings, TreeLimits, TreeSearch
 from agents.network_evaluator import encoder_of
@@ -25,10 +25,11 @@ from agents.selfplay import run as selfplay_run
 from agents.selfplay.command import Options, check
 from agents.selfplay.config import PRESETS, SelfPlayConfig
 from agents.selfplay.games import GamesInStep, Match, Played
-from agents.selfplay.run import seeds_of
+from agents.selfplay.run import new_network, seeds_of
 from agents.selfplay.window import Window, symmetric_actions
 from games.catalogue import find_game
 from games.compiled import NDArray
+from games.go_scoring import area_score
 from games.rules import Game, States, apply, is_over, returns, to_play
 from games.symmetries import turn
 from nets.models import load_model
@@ -62,7 +63,7 @@ def test_games_are_legal_and_whole_and_policies_are_of_legal_actions(name: str, 
     played = play(config, game)
     assert len(played.lengths) == len(played.results) == 7
     assert played.policies.astype(float).sum(1) == pytest.approx(np.ones(len(played.actions)), abs=0.01)
-    ply = 0
+    ply, finals = 0, []
     for length, result in zip(played.lengths.tolist(), played.results.tolist(), strict=True):
         state = game.new(1)[0]
         for action, policy in zip(played.actions[ply : ply + length], played.policies[ply : ply + length], strict=True):
@@ -71,6 +72,12 @@ def test_games_are_legal_and_whole_and_policies_are_of_legal_actions(name: str, 
             apply(state, int(action))
         ply += length
         assert is_over(state) and returns(state) == result
+        finals.append(state)
+    if game.family == "go":
+        assert played.leads.tolist() == [area_score(state) for state in finals]
+        assert (played.owners.sum(1) - float(finals[0].komi2) / 2 == played.leads).all()
+    else:
+        assert played.owners.shape == (7, 0)
     assert ply == len(played.actions)
     again = play(config, game)
     assert (again.actions == played.actions).all() and (again.policies == played.policies).all()
@@ -126,7 +133,9 @@ def test_the_window_forgets_whole_iterations() -> None:
     def games(number: int, *lengths: int) -> Played:
         count = sum(lengths)
         policies = np.zeros((count, game.num_actions), np.float16)
-        return Played(np.full(count, number, np.int16), policies, np.array(lengths), np.zeros(len(lengths), np.int8))
+        each = np.zeros(len(lengths), np.int8)
+        owners, leads = np.zeros((len(lengths), 16), np.int8), each.astype(np.float32)
+        return Played(np.full(count, number, np.int16), policies, np.array(lengths), each, owners, leads)
 
     sizes = []
     for number, lengths in enumerate(((3, 1), (2,), (4,), (1,), (9,), (1,))):
@@ -160,9 +169,14 @@ def test_positions_come_back_under_every_symmetry_with_their_policies() -> None:
             planes, policies = samples.planes.numpy(), samples.actions.numpy()
             assert policies[0] == pytest.approx(played.policies[number].astype(float), abs=1e-3)
             board = policies[0, :-1].reshape(4, 4)
+            assert samples.owners is not None and samples.leads is not None
+            owners, sign = samples.owners.numpy(), 1 - 2 * mover
+            assert owners[0].ravel().tolist() == (sign * played.owners[one]).tolist()
+            assert samples.leads.tolist() == [sign * float(played.leads[one])] * 8
             for symmetry in range(8):
                 assert (planes[symmetry] == turn(planes[0], symmetry)).all()
                 assert (policies[symmetry, :-1].reshape(4, 4) == turn(board, symmetry)).all()
+                assert (owners[symmetry] == turn(owners[0], symmetry)).all()
                 assert set(np.flatnonzero(policies[symmetry])) <= set(np.flatnonzero(samples.legal[symmetry].numpy()))
         before += len(played.actions)
 
@@ -191,6 +205,27 @@ def test_connect_four_is_mirrored_and_checkers_is_not_turned() -> None:
     window.append(play(GUMBEL, game))
     samples = next(window.batches((0, 1), 64, 1))
     assert samples.planes.shape == (64, 2, 6, 7) and samples.legal.any(1).all()
+    assert samples.owners is None and samples.leads is None
+
+
+def test_whose_the_points_are_is_learnt() -> None:
+    game = find_game("go-4x4")
+    window = Window(game, *encoder_of(game, "observe"), 1000)
+    window.append(play(GUMBEL, game))
+    samples = window.samples(np.arange(len(window)), np.zeros(len(window), np.int64))
+    torch.manual_seed(0)
+    model = adapted(new_network("resnet-1x16", game), (game.planes_shape[0], 4, 4), with_value=True, with_points=True)
+    learner = Learner(dataclasses.replace(GUMBEL, learning_rate=0.01, average=0.0), model, torch.device("cpu"))
+    learner.step(samples, 1.0)
+    before = learner.means()
+    for _ in range(60):
+        learner.forget_sums()
+        learner.step(samples, 1.0)
+    after = learner.means()
+    assert after["owner_error"] < before["owner_error"] / 2 and after["lead_error"] < before["lead_error"] / 2
+    plain = Learner(GUMBEL, adapted(model, model.spec.input_shape, with_value=True), torch.device("cpu"))
+    plain.step(samples, 1.0)
+    assert plain.means().keys() == {"loss", "top1", "value_error"}, "what no head says is not learnt"
 
 
 def test_a_policy_that_is_sure_is_learnt_as_a_move_is() -> None:
@@ -271,6 +306,9 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_one_that_never_was(
     last, header = load_model(whole / "model.safetensors")
     assert header["training"]["learner"] == "selfplay"
     assert any((a != b).any() for a, b in zip(first.state_dict().values(), last.state_dict().values(), strict=True))
+    assert last.spec.ownership is not None and last.spec.score is not None
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 < line["owner_error"] < 4 and line["lead_error"] > 0 for line in lines)
 
 
 def test_a_run_goes_on_from_a_network_of_another_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +327,9 @@ def test_a_run_goes_on_from_a_network_of_another_board(tmp_path: Path, monkeypat
     [(Run, "save_checkpoint", 2, "before"), (Run, "save_checkpoint", 3, "after"), (Match, "step", 5, "after")],
     ids=["before the second checkpoint", "after the last", "in a match"],
 )
-@pytest.mark.parametrize("more", [[], ["--optimiser", "sgd", "--average", "0", "--considered", "0"]], ids=["", "sgd"])
+@pytest.mark.parametrize(
+    "more", [[], ["--optimiser", "sgd", "--average", "0", "--considered", "0", "--no-points"]], ids=["", "sgd"]
+)
 def test_a_run_that_is_killed_and_resumed_ends_as_one_that_never_was(
     moment: Any, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,12 @@ class Samples(NamedTuple):
     movers: Tensor  # int64 [B]: 0 the first player, 1 the second
     outcomes: Tensor  # float32 [B]: as the mover sees them, 0 where not known
     outcome_weights: Tensor  # float32 [B]: 1 where the value head learns from the outcome, 0 elsewhere
+    owners: Tensor | None = None  # float32 [B, H, W]: whose each point is in the end, 1 the mover's; None: not known
+    leads: Tensor | None = None  # float32 [B]: points that the mover wins by, komi included; None: not known
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Samples:
+        """Return the batch with every tensor changed."""
+        return Samples(*(None if tensor is None else change(tensor) for tensor in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class SampleStream:
         batch = self.reader.read(numbers, symmetries)
         fair = self._fair_starts[self.reader.positions.records.start[batch.games]]
         samples = to_samples(batch, fair)
-        return Samples(*(tensor.pin_memory() for tensor in samples)) if self._pin else samples
+        return samples.mapped(Tensor.pin_memory) if self._pin else samples
 
     def batches(self, first: int, num_threads: int) -> Iterator[Samples]:
         """Yield batches first, first + 1, ...; see `made_ahead`."""

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import huber_loss
 
 from agents.imitation.config import ImitateConfig, ImitateError, LearningConfig
 from agents.imitation.data import Samples, SampleStream
 from games.compiled import NDArray
-from nets.heads import ValueHeadSpec
+from nets.heads import OwnershipHeadSpec, ScoreHeadSpec, ValueHeadSpec
 from nets.losses import softmax_cross_entropy
 from nets.models import PolicyValueNet, PolicyValueOutput, logits_of_mover
 from nets.muon import Muon
@@ -34,6 +35,10 @@ from nets.training import average_decay, load_training_arrays, prepare_training,
 
 NO_MOVE = -100  # in place of an action that a network has no output for: cross-entropy ignores it
 CHECK_PERIOD = 50  # steps between looks at the loss for NaN
+# Wu 2019 weighs all points together as much as the outcome, and the score a little.
+OWNERS_WEIGHT = 1.0  # factor of the points' mean squared error
+LEAD_WEIGHT = 0.01  # factor of the score's Huber loss, in points
+LEAD_LINEAR = 10.0  # points of error from where on that loss is linear
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -72,6 +77,17 @@ def value_terms(values: Tensor, samples: Samples) -> Tensor:
     return samples.outcome_weights * (values.float() - samples.outcomes).square()
 
 
+def points_terms(output: PolicyValueOutput, samples: Samples) -> tuple[Tensor, Tensor] | None:
+    """Return the squared errors of whose the points are [B], each the mean over the board, and the leads' errors [B].
+
+    None where the network has no opinion on them, or what is right is not known.
+    """
+    if output.ownership is None or output.score is None or samples.owners is None or samples.leads is None:
+        return None
+    squares = (output.ownership.float() - samples.owners).square().mean((1, 2))
+    return squares, output.score.float() - samples.leads
+
+
 # --- the learner ------------------------------------------------------------------------------------------------------
 
 
@@ -88,8 +104,9 @@ class Learner:
         self.steps = 0
         self.seconds = 0.0  # of training, in all processes together
         self._loss_function = self._loss if device.type == "cpu" else self._fused()
-        # Of the loss, the hits, the positions counted, the value error and the outcomes known, since `forget_sums`.
-        self.sums = torch.zeros(5, dtype=torch.float64, device=device)
+        # Of the loss, the hits, the positions counted, the value error and the outcomes known, the errors of points
+        # and leads and the positions that have them, since `forget_sums`.
+        self.sums = torch.zeros(8, dtype=torch.float64, device=device)
 
     @property
     def positions(self) -> int:
@@ -112,7 +129,7 @@ class Learner:
         """Take one step of gradient descent."""
         config = self.config
         self.model.train()
-        loss, sums = self._loss_function(Samples(*(tensor.to(self.device, non_blocking=True) for tensor in samples)))
+        loss, sums = self._loss_function(samples.mapped(lambda tensor: tensor.to(self.device, non_blocking=True)))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         for group in self.optimiser.param_groups:
@@ -159,11 +176,19 @@ class Learner:
         if output.value is not None and config.value_weight:
             value_errors = value_terms(output.value, samples)
             loss = loss + config.value_weight * value_errors.mean()
+        points = points_terms(output, samples)
+        if points is not None:
+            squares, leads = points
+            distances = huber_loss(leads, torch.zeros_like(leads), delta=LEAD_LINEAR)
+            loss = loss + OWNERS_WEIGHT * squares.mean() + LEAD_WEIGHT * distances
         if config.l1 or config.l2:
             loss = loss + penalty(self.model, config.l1, config.l2)
         moves = (losses.detach().sum(), (hits * counts).sum(), counts.sum())
         outcomes = (value_errors.detach().sum(), samples.outcome_weights.sum())
-        return loss, torch.stack([*moves, *outcomes])
+        seen = losses.new_zeros(3)
+        if points is not None:
+            seen = torch.stack([squares.detach().sum(), leads.detach().abs().sum(), counts.new_tensor(len(counts))])
+        return loss, torch.cat([torch.stack([*moves, *outcomes]), seen])
 
     @torch.no_grad()
     def _update_average(self, average: PolicyValueNet) -> None:
@@ -188,13 +213,15 @@ class Learner:
             )
 
     def means(self) -> dict[str, float]:
-        """Return loss, top-1 accuracy and value error of the steps since `forget_sums`."""
-        loss, hits, count, value_error, outcomes = self.sums.tolist()
-        return {
+        """Return loss, top-1 accuracy and value error of the steps since `forget_sums`; where points were learnt, the
+        squared error of whose they are and the lead's error in points, too."""
+        loss, hits, count, value_error, outcomes, owner_error, lead_error, scored = self.sums.tolist()
+        means = {
             "loss": loss / max(count, 1),
             "top1": hits / max(count, 1),
             "value_error": value_error / max(outcomes, 1),
         }
+        return {**means, "owner_error": owner_error / scored, "lead_error": lead_error / scored} if scored else means
 
     def forget_sums(self) -> None:
         """Begin new means."""
@@ -267,18 +294,25 @@ def train(config: ImitateConfig, learner: Learner, stream: SampleStream, num_thr
         yield spent
 
 
-def adapted(model: PolicyValueNet, planes_shape: tuple[int, int, int], with_value: bool = False) -> PolicyValueNet:
-    """Return a network with a model's weights, made for a board: with a value head, its own or a new one, or without.
+def adapted(
+    model: PolicyValueNet, planes_shape: tuple[int, int, int], with_value: bool = False, with_points: bool = False
+) -> PolicyValueNet:
+    """Return a network with a model's weights, made for a board, with the heads asked for, its own or new ones.
+
+    `with_points`: heads for whose each point will be, and for the lead.
 
     Raises ImitateError where the model is not fully convolutional and the board is another, or the planes are.
     """
     spec = model.spec
-    if tuple(spec.input_shape) != planes_shape and not (model.any_size and spec.input_shape[0] == planes_shape[0]):
+    if spec.input_shape != planes_shape and not (model.any_size and spec.input_shape[0] == planes_shape[0]):
         raise ImitateError(f"a network for planes {spec.input_shape} cannot go on with planes {planes_shape}")
     value = (spec.value or ValueHeadSpec()) if with_value else None
-    if tuple(spec.input_shape) == planes_shape and value == spec.value:
+    ownership = (spec.ownership or OwnershipHeadSpec()) if with_points else None
+    score = (spec.score or ScoreHeadSpec()) if with_points else None
+    made = dataclasses.replace(spec, input_shape=planes_shape, value=value, ownership=ownership, score=score)
+    if made == spec:
         return model
-    new = dataclasses.replace(spec, input_shape=planes_shape, value=value).build()
+    new = made.build()
     known = new.state_dict()
     new.load_state_dict({**known, **{name: given for name, given in model.state_dict().items() if name in known}})
     return new

@@ -34,6 +34,9 @@ class SelfPlayConfig(LearningConfig):
     """times that a position is learnt from, on average"""
     value_weight: float = 1.0
     """factor of the value head's squared error"""
+    points: bool = True
+    """have a network of Go also learn whose each point is in the end and by how much the game is won (Wu 2019), which
+    teaches it more of a game than who won"""
     network: str = "resnet-4x64"
     """architecture, without --init: a preset of nets/presets.py, such as resnet-6x96"""
     seed: int = 0
@@ -74,6 +77,7 @@ PRESETS = {
         considered=0,
         window=2_000_000,
         reuse=0.7,
+        points=False,
         network="resnet-20x256",
         batch_size=4096,
         optimiser="sgd",

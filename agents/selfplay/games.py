@@ -16,6 +16,7 @@ from agents.alphago.policy_games import apply_all, describe, outcomes
 from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
 from agents.selfplay.config import SelfPlayConfig
 from games.compiled import NDArray
+from games.go_scoring import owners_of
 from games.rules import Game, States
 
 
@@ -27,6 +28,8 @@ class Played:
     policies: NDArray  # float16 [N, A]: what the search says to play, with which probability
     lengths: NDArray  # int64 [G] actions of each game
     results: NDArray  # int8 [G] player 0's
+    owners: NDArray  # int8 [G, points] whose each point is in the end, 1 player 0's, -1 player 1's; [G, 0] but in Go
+    leads: NDArray  # float32 [G] points that player 0 won by, komi included; 0 but in Go
 
 
 @dataclass
@@ -36,6 +39,8 @@ class _Game:
     actions: list[int] = field(default_factory=list)
     policies: list[NDArray] = field(default_factory=list)
     result: int = 0
+    owners: NDArray = field(default_factory=lambda: np.zeros(0, np.int8))
+    lead: float = 0.0
 
 
 def search_settings(config: SelfPlayConfig) -> SearchSettings:
@@ -94,8 +99,13 @@ class GamesInStep:
 
         Slots behind one that is given up move to other trees, and lose what a kept tree knows.
         """
-        for number, result in zip(self._slots[ended].tolist(), _results(self._states[ended]).tolist(), strict=True):
+        last = self._states[ended]
+        for number, result in zip(self._slots[ended].tolist(), _results(last).tolist(), strict=True):
             self._games[number].result = result
+        if self._game.family == "go":
+            for number, owners, komi2 in zip(self._slots[ended].tolist(), owners_of(last), last["komi2"], strict=True):
+                game = self._games[number]
+                game.owners, game.lead = owners, float(owners.sum(dtype=np.int64)) - int(komi2) / 2
         count = min(ended.size, self._config.games - self._num_begun)
         self._states[ended[:count]] = self._game.new(count)
         self._slots[ended[:count]] = np.arange(self._num_begun, self._num_begun + count)
@@ -111,6 +121,8 @@ class GamesInStep:
             policies=np.concatenate([np.array(one.policies, np.float16) for one in games]),
             lengths=np.array([len(one.actions) for one in games], np.int64),
             results=np.array([one.result for one in games], np.int8),
+            owners=np.stack([one.owners for one in games]),
+            leads=np.array([one.lead for one in games], np.float32),
         )
 
 

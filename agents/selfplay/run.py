@@ -50,10 +50,9 @@ def train_from(options: Options, console: Console) -> None:
     notice = notice_on(console)
     initial = None if options.init is None else load_policy(options.init, "--init", game)
     torch.manual_seed(config.seed)
-    if initial is None:
-        model = new_network(config.network, game)
-    else:
-        model = adapted(initial.model, (initial.model.spec.input_shape[0], *game.planes_shape[1:]), with_value=True)
+    model = initial.model if initial else new_network(config.network, game)
+    shape = (model.spec.input_shape[0], *game.planes_shape[1:])
+    model = adapted(model, shape, with_value=True, with_points=config.points and game.family == "go")
     saved = {
         "learner": "selfplay",
         "game": game.name,
@@ -168,6 +167,7 @@ class Session:
             "agreement": means["top1"],
             "actions": len(played.actions) / config.games,
             "first_wins": float((played.results > 0).mean()),
+            **{name: means[name] for name in ("owner_error", "lead_error") if name in means},
         }
         self.found = f"loss {means['loss']:.3f}  value error {means['value_error']:.3f}"
         if config.match_period and self.done % config.match_period == 0 and self.done < config.iterations:

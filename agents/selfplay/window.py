@@ -68,6 +68,8 @@ class Window:
         policies = np.zeros((size, num_actions), np.float32)
         legal, movers = np.zeros((size, num_actions), np.bool_), np.zeros(size, np.int64)
         outcomes, has_outcome = np.zeros(size, np.float32), np.zeros(size, np.bool_)
+        num_points = self.played[0].owners.shape[1]
+        owners, leads = np.zeros((size, num_points), np.float32), np.zeros(size, np.float32)
         states, actions = np.zeros(CHUNK, self.game.dtype), np.zeros(CHUNK, np.int64)
         ends = np.cumsum([len(played.actions) for played in self.played])
         iterations = np.searchsorted(ends, numbers, "right")
@@ -90,9 +92,17 @@ class Window:
                 turned = np.zeros((part.size, num_actions), np.float32)
                 np.put_along_axis(turned, images, played.policies[places].astype(np.float32), 1)
                 policies[part] = turned / turned.sum(1, keepdims=True)
-        return Samples(
+                sign = 1 - 2 * movers[part].astype(np.float32)
+                turned = np.zeros((part.size, num_points), np.float32)
+                np.put_along_axis(turned, images[:, :num_points], sign[:, None] * played.owners[games], 1)
+                owners[part], leads[part] = turned, sign * played.leads[games]
+        samples = Samples(
             *map(torch.from_numpy, (planes, policies, legal, movers, outcomes, has_outcome.astype(np.float32)))
         )
+        if not num_points:
+            return samples
+        board = (size, *self._planes_shape[1:])
+        return samples._replace(owners=torch.from_numpy(owners.reshape(board)), leads=torch.from_numpy(leads))
 
     def get_arrays(self) -> dict[str, NDArray]:
         """Return everything that `set_arrays` needs to go on."""

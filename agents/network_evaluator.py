@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from agents.analysis import PlayerError
 from agents.mcts.search import LeafEvaluator
@@ -31,11 +32,21 @@ Encoder = Callable[[States, NDArray], None]  # writes the planes float32[n, C, H
 class NetworkEvaluator:
     """Judges positions of one game: states [n] to logits float32[n, A] and the movers' values float32[n]."""
 
-    def __init__(self, inference: InferenceModel | Symmetrised, game: Game, features: str = "observe") -> None:
-        """Raises PlayerError or GameError where the network is not one for this game's board, planes or actions."""
+    def __init__(
+        self,
+        inference: InferenceModel | Symmetrised,
+        game: Game,
+        features: str = "observe",
+        model: PolicyValueNet | None = None,
+    ) -> None:
+        """Raises PlayerError or GameError where the network is not one for this game's board, planes or actions.
+
+        `model` is the network with all of its heads, for `owners`.
+        """
         self.game = game
         self.has_value = inference.spec.value is not None
         self._inference = inference
+        self._model = model if model is not None and model.ownership is not None else None
         encode, num_planes = encoder_of(game, features)
         self._encode = encode
         self._planes = np.zeros((0, num_planes, *game.planes_shape[1:]), np.float32)
@@ -58,17 +69,32 @@ class NetworkEvaluator:
             weigh_passes_and_eyes(states, logits, self._has_pass)
         return logits, values
 
+    def owners(self, states: States) -> NDArray | None:
+        """Return whose each point of Go positions [n] becomes, float32 [n, points], 1 Black's to -1 White's.
+
+        None where the network does not say.
+        """
+        if self._model is None:
+            return None
+        with torch.inference_mode():
+            owners = self._model(torch.from_numpy(self._planes_of(states))).ownership
+        of_mover: NDArray = owners.flatten(1).float().numpy()
+        return of_mover * (1 - 2 * movers_of(states)).astype(np.float32)[:, None]
+
     def refresh(self, model: PolicyValueNet) -> None:
         """Take over the weights of a model of the same architecture."""
         self._inference.refresh(model)
 
     def _judge(self, states: States) -> tuple[NDArray, NDArray]:
+        movers = movers_of(states) if self._inference.needs_to_play else None
+        return self._inference(self._planes_of(states), movers)
+
+    def _planes_of(self, states: States) -> NDArray:
         count = len(states)
         if len(self._planes) < count:
             self._planes = np.zeros((count, *self._planes.shape[1:]), np.float32)
         self._encode(states, self._planes[:count])
-        movers = movers_of(states) if self._inference.needs_to_play else None
-        return self._inference(self._planes[:count], movers)
+        return self._planes[:count]
 
 
 class Symmetrised:
@@ -193,7 +219,8 @@ def load_evaluator(file: Path, game: Game, symmetrised: bool = False) -> Network
         raise PlayerError(f"{file} holds no policy-value network but a {kind_of(header)}")
     try:
         inference = make_inference(model)
-        return NetworkEvaluator(Symmetrised(inference) if symmetrised else inference, game, features_of(header))
+        judge = Symmetrised(inference) if symmetrised else inference
+        return NetworkEvaluator(judge, game, features_of(header), model)
     except (PlayerError, GameError) as error:
         raise PlayerError(f"{file}: {error}") from None
 

@@ -28,6 +28,7 @@ import numpy as np
 
 from agents.analysis import Analysis, PlayerError, Progress
 from agents.model_files import check_made_for, find_model
+from games.compiled import NDArray
 from games.rules import Game, State, States
 
 if TYPE_CHECKING:
@@ -66,6 +67,14 @@ class SearchingPlayer(Player, Protocol):
 
     def stop(self) -> None:
         """Let a search under way end with what it has found; may be called from another thread, and at any time."""
+
+
+@runtime_checkable
+class ForesightedPlayer(Player, Protocol):
+    """A player of Go that may know whose the points of a board will be."""
+
+    def owners(self, states: States) -> NDArray | None:
+        """Return whose each point becomes, float32 [B, points], 1 Black's to -1 White's; None where it cannot say."""
 
 
 @runtime_checkable

@@ -30,6 +30,7 @@ FORCED_VISITS = 16  # where there is nothing to choose
 PROGRESS_PERIOD = 0.1  # seconds between reports of a search under way
 
 Options = Mapping[str, int | float | str]
+OwnersOf = Callable[[States], NDArray | None]
 
 
 def make_tree_player(
@@ -70,7 +71,8 @@ def make_tree_player(
     if settings.gumbel_actions:
         check_gumbel(options, limits)
     evaluate = leaf_evaluator(options, game, network, value_file, seed)
-    return TreePlayer(spec, game, evaluate, settings, limits, temperature, seed, on_progress)
+    owners = network.owners if network else None
+    return TreePlayer(spec, game, evaluate, settings, limits, temperature, seed, on_progress, owners)
 
 
 def limits_of(options: Options, kind: str) -> TreeLimits:
@@ -149,6 +151,10 @@ class PolicyPlayer:
         action = int(order[chosen])
         return Analysis(action, black_value, (action,), depth=1, nodes=1, seconds=seconds, moves=tuple(moves))
 
+    def owners(self, states: States) -> NDArray | None:
+        """Return whose each point becomes, as the network sees it; see ForesightedPlayer."""
+        return self._network.owners(states)
+
     def new_game(self) -> None:
         """Go on drawing from the same generator: another game is another draw."""
 
@@ -175,9 +181,11 @@ class TreePlayer:
         temperature: float = 0.0,
         seed: int = 0,
         on_progress: Progress | None = None,
+        owners: OwnersOf | None = None,
     ) -> None:
         self.name = name
         self.limits = limits
+        self._owners = owners
         self._game = game
         self._evaluate = evaluate
         self._settings = settings
@@ -238,6 +246,10 @@ class TreePlayer:
                 on_progress(search.analysis(0, 0.0, now - start))
 
         return report
+
+    def owners(self, states: States) -> NDArray | None:
+        """Return whose each point becomes, as the network sees it; see ForesightedPlayer."""
+        return None if self._owners is None else self._owners(states)
 
     def stop(self) -> None:
         """End the search under way."""

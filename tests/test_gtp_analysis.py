@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from agents.analysis import Analysis, MoveAnalysis
 from agents.gtp.analysis import LED_MOVES, UNTRIED_MOVES, Reporter, Request
 from agents.gtp.gogui import heat
+from games.compiled import NDArray
+from games.rules import States
 from tests.gtp_controller import INFO, Controller, Thinker
 
 
@@ -104,6 +107,25 @@ def test_a_long_list_is_cut_and_few_moves_have_leads_of_their_own(controller: Co
     assert len(reported(0, 0, least_moves=40)) == 40
     assert len(reported(0, 0, most_moves=5)) == 5
     assert len(reported(3, 30)) == 30
+
+
+def test_a_player_that_foresees_the_points_tells_the_lead() -> None:
+    class Foresighted(Thinker):
+        def owners(self, states: States) -> NDArray:
+            return np.full((len(states), 81), 0.5, np.float32)
+
+    controller = Controller(Foresighted([40]))
+    controller.tell("komi 6.5")
+    for colour, sign in (("b", 1), ("w", -1)):
+        controller.send(f"kata-analyze {colour} 1 ownership true rootInfo true")
+        controller.hear_line()
+        line = controller.hear_line()
+        assert {float(lead) for lead in re.findall(r"scoreLead (\S+)", line)} == {sign * 34.0}
+        assert {*line.partition("ownership ")[2].split()} == {f"{sign * 0.5:.3f}"}
+        controller.send("stop")
+        while controller.hear() != "=":
+            pass
+    assert controller.ask("playfield-ownership").split("\n")[0] == "= " + " ".join(["0.50"] * 9)
 
 
 @pytest.mark.parametrize("line", ["kata-analyze nonsense", "lz-analyze b 10 minmoves", "kata-analyze avoid b Z9 1"])

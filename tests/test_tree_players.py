@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,16 @@ from agents.analysis import Analysis, MoveAnalysis, PlayerError
 from agents.go_conduct import Conducted, Ending, conduct
 from agents.go_sense import is_eye_filled, mover_lead
 from agents.network_evaluator import load_evaluator
-from agents.player import SearchingPlayer, make_player
+from agents.player import ForesightedPlayer, SearchingPlayer, make_player
 from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.go_features import feature_set
-from games.rules import Game, State, States, apply, is_over, returns, to_play
+from games.rules import Game, State, States, apply, is_over, observe_batch, returns, to_play
 from games.symmetries import action_maps
 from nets.blocks import Conv, Relu
-from nets.heads import PointPolicySpec
-from nets.models import PolicyValueSpec, save_model
+from nets.heads import OwnershipHeadSpec, PointPolicySpec
+from nets.models import PolicyValueSpec, load_model, save_model
 from nets.presets import preset
 
 GO_5 = go.game(5, komi=0.5)
@@ -38,6 +39,8 @@ def save(folder: Path, network: str, game: Game, header_game: str = "", **choice
         spec: PolicyValueSpec = PolicyValueSpec(game.planes_shape, (Conv(8, 3, padding=1), Relu()), policy=policy)
     else:
         spec = preset(network, game.planes_shape, choices.get("num_actions"))
+        assert isinstance(spec, PolicyValueSpec)
+        spec = dataclasses.replace(spec, ownership=choices.get("ownership"))
     save_model(
         folder / "model.safetensors",
         spec.build(),
@@ -101,6 +104,24 @@ def test_networks_of_every_kind_play(models: dict[str, Path], name: str, kind: s
 def test_a_bare_model_of_go_means_the_search(models: dict[str, Path]) -> None:
     assert told(play(GO_5, str(models["go"]), plies=2)) == told(play(GO_5, f"mcts:model={models['go']}", plies=2))
     assert play(GO_5, str(models["go"]), plies=1)[0].nodes == 400
+
+
+def test_a_network_may_say_whose_the_points_will_be(models: dict[str, Path], tmp_path: Path) -> None:
+    file = save(tmp_path / "owners", "resnet-1x6", GO_5, ownership=OwnershipHeadSpec()) / "model.safetensors"
+    states = GO_5.new(2)
+    apply(states[1], 7)  # from here on White is to move
+    model, _ = load_model(file)
+    planes = np.zeros((2, *GO_5.planes_shape), np.float32)
+    observe_batch(states, planes)
+    with torch.no_grad():
+        of_mover = model(torch.from_numpy(planes)).ownership.flatten(1).numpy()
+    for kind in ("policy:model={}", "policy:model={},symmetries=1", "mcts:model={},visits=5"):
+        player = make_player(kind.format(file), GO_5)
+        assert isinstance(player, ForesightedPlayer)
+        owners = player.owners(states)
+        assert owners is not None and np.allclose(owners, [[1], [-1]] * of_mover, atol=1e-5)
+    silent = make_player(f"mcts:model={models['go']}", GO_5)
+    assert isinstance(silent, ForesightedPlayer) and silent.owners(states) is None
 
 
 def test_one_network_plays_on_many_sizes(models: dict[str, Path]) -> None:

@@ -2,8 +2,8 @@
 
 Each report is a line that says of one move after the other `info move VERTEX visits N winrate W prior P lcb L
 scoreLead S order K pv VERTEX ...`. Rates are the mover's: in lz- commands in hundredths of a per cent, else 0 to 1.
-`scoreLead` is the lead that the players of random games keep from here on, for want of a network that predicts it;
-moves far down the list are given the position's.
+`scoreLead` is the lead after a move by what the network says of each point, or for want of one that does, what is kept
+of it in random games on the average; moves far down the list are given the position's. So is `ownership`.
 
 `allow` and `avoid` restrict the moves that are reported and, in genmove_analyze, the move that is made: it is the best
 of those that are permitted, a pass where none is. The search itself looks at all moves, and to whichever move number a
@@ -22,12 +22,9 @@ from agents.analysis import Analysis, MoveAnalysis
 from agents.gtp.arguments import Arguments, parse_colour, parse_int, parse_vertices, vertex
 from agents.gtp.protocol import Stream, Task, UsageError
 from agents.gtp.session import BLACK_PLAYER, Session, batch_of, turn_of, winrate_for
-from games.go_playouts import ownership
-from games.go_status import expected_owners
 from games.rules import RESIGN, State, apply, is_over
 
 DEFAULT_INTERVAL = 100  # hundredths of a second
-LEAD_PLAYOUTS = 100
 LED_MOVES = 10  # of a report, whose leads are of their own
 UNTRIED_MOVES = 20  # listed where nothing was spent on any
 Z = 1.959964  # standard deviations to the lower end of a 95 % interval
@@ -120,7 +117,7 @@ class Reporter:
         self._state: State = turn_of(session.state, request.colour)
         self._sign = 1 if request.colour == BLACK_PLAYER else -1
         self._leads: dict[int, float] = {}  # of the moves that were reported, by action
-        self._owners = expected_owners(self._state) * self._sign if request.ownership else None
+        self._owners = session.owners(self._state) * self._sign if request.ownership else None
         self._due = time.monotonic() + min(request.interval, 0.1)  # the first report does not wait
         self._said: Analysis | None = None  # what was reported last
 
@@ -188,14 +185,13 @@ class Reporter:
         return f"{rate:.6f}" if self._request.is_fine else str(round(10_000 * rate))
 
     def _lead(self, action: int | None) -> float:
-        """Return the lead, komi included, that random games end with on the average after a move (None: from here)."""
+        """Return the lead that is expected after a move (None: from here), komi included."""
         key = -1 if action is None else action
         if key not in self._leads:
             states = batch_of(self._state)
             if action is not None and not is_over(states[0]):
                 apply(states[0], action)
-            lead = float(ownership(states, LEAD_PLAYOUTS, seed=0).sum()) - int(self._state.komi2) / 2
-            self._leads[key] = self._sign * lead
+            self._leads[key] = self._sign * self._session.lead(states[0])
         return self._leads[key]
 
 

@@ -9,7 +9,7 @@ from agents.gtp.arguments import Arguments, colour_to_play, vertex
 from agents.gtp.protocol import GtpError, Task
 from agents.gtp.session import Session, winrate_for
 from agents.gtp.setup import play_sequence, set_position, setup_player
-from games.go_status import expected_owners, score_name
+from games.go_status import score_name
 
 LABELS = 10  # moves that are labelled on a map
 HOT, COLD = (255, 64, 0), (250, 240, 200)  # colours of the most and of the least
@@ -82,7 +82,7 @@ def blend(share: float) -> str:
 
 def ownership(session: Session, arguments: Arguments) -> str:
     """Return who probably owns each point at the end, 1 Black to -1 White, row by row from the top."""
-    owners = expected_owners(session.state).reshape(session.rows, session.columns)
+    owners = session.owners(session.state).reshape(session.rows, session.columns)
     return "\n".join(" ".join(f"{owner:.2f}" for owner in row) for row in owners)
 
 

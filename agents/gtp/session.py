@@ -12,10 +12,12 @@ from agents.analysis import Analysis, PlayerError, Progress
 from agents.go_conduct import Ending, conduct, ending_of, status_of
 from agents.gtp.clock import Clock
 from agents.gtp.protocol import GtpError
-from agents.player import Player, SearchingPlayer
+from agents.player import ForesightedPlayer, Player, SearchingPlayer
 from games import go
+from games.compiled import NDArray
 from games.go_board import MAX_PLIES, NO_POINT, forget
-from games.go_status import Status, board_of
+from games.go_playouts import ownership
+from games.go_status import Status, board_of, expected_owners
 from games.rules import RESIGN, Game, GameError, State, States, apply, is_over
 from games.sgf import SgfGame
 
@@ -23,6 +25,7 @@ BLACK_PLAYER, WHITE_PLAYER = 0, 1  # the colours of stones are others: games.go_
 COLOURS = ("black", "white")
 LATEST_PLY = MAX_PLIES - 361  # of a record from which searches still have room for their lines
 
+LEAD_PLAYOUTS = 100
 WARM_UP_SECONDS = 0.01
 WARM_UP_SIZE = 3
 ENDING_SECONDS = 0.4  # kept of a move's time where the enemy has passed, to count who has won
@@ -226,6 +229,27 @@ class Session:
     def status(self) -> Status:
         """Return which stones are dead, and the score without them."""
         return status_of(self.state, self.rules)
+
+    def owners(self, state: State) -> NDArray:
+        """Return whose each point becomes, float32 [points], 1 Black's to -1 White's.
+
+        The player's network says it, or for want of one that does it is the mean over random games.
+        """
+        foreseen = self._foreseen(state)
+        return expected_owners(state) if foreseen is None else foreseen
+
+    def lead(self, state: State) -> float:
+        """Return Black's expected lead in points, komi included; random games are less careful here than for owners."""
+        owners = self._foreseen(state)
+        if owners is None:
+            owners = ownership(batch_of(state), LEAD_PLAYOUTS, seed=0)
+        return float(owners.sum()) - int(state.komi2) / 2
+
+    def _foreseen(self, state: State) -> NDArray | None:
+        """Return whose each point becomes, as the player's network sees it, None where it says nothing of that."""
+        player = self.player
+        owners = player.owners(batch_of(state)) if isinstance(player, ForesightedPlayer) else None
+        return None if owners is None else owners[0]
 
     # --- thinking ---------------------------------------------------------------------------------------------------
 

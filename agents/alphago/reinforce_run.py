@@ -139,7 +139,7 @@ def report(directory: Path, learner: Reinforcement, console: Console) -> None:
     learner.oppose(0)
     policies = (learner.playing, learner.opponent)
     with console.status(f"playing {REPORT_GAMES} games against the policy that it began as"):
-        generator = np.random.default_rng([learner.config.seed, 2])
+        generator = np.random.default_rng([learner.config.seed, 0, 2])
         results = play_games(game, game.new(REPORT_GAMES), policies, by_seat(seats), generator)
     points = np.where(seats, -results, results)
     won, drawn, lost = (int((points == outcome).sum()) for outcome in (1, 0, -1))

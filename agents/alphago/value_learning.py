@@ -47,7 +47,7 @@ def play_value_games(
     config: ValueConfig, iteration: int, game: Game, imitating: LeafEvaluator, improved: LeafEvaluator
 ) -> ValueGames:
     """Play games in step; those that are over before their position was reached are left out."""
-    generator = np.random.default_rng([config.seed, iteration])
+    generator = np.random.default_rng([config.seed, 2, iteration])
     count = config.games_at_once
     random_ply = generator.integers(0, game.num_actions - 1, count)  # U: the ply of the draw among all actions
     played: list[list[int]] = [[] for _ in range(count)]

@@ -270,7 +270,7 @@ _DQN_2015 = DqnConfig(
     evaluation_epsilon=0.05,
     checkpoint_period=500_000,
     overlap=True,
-    shards=1,  # beside the games' threads two are slower: 107 and 111 steps/s against 140 and 149 on two cores
+    shards=1,  # beside the games' threads two are slower on two cores
 )
 
 # Mnih et al. 2013: 10 million frames, the smaller network, no target network, an update each step, squared errors. What

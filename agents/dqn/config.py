@@ -35,8 +35,8 @@ class DqnConfig:
     """agent steps of training, over all environments"""
     num_envs: int = 32
     """games played side by side"""
-    rollout: int = 128
-    """steps of each game between two phases of learning; lambda returns end with them"""
+    rollout: int = 32
+    """steps of each game between two phases of learning"""
 
     network: Literal["small", "nature-dqn", "dqn-2013", "impala"] = "small"
     """small: the convolutions of nature-dqn with 16, 32 and 32 filters and 256 units"""
@@ -58,7 +58,7 @@ class DqnConfig:
 
     discount: float = 0.99
     """gamma, a step"""
-    lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.9
+    lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.65
     """of the lambda returns, without replay"""
     n_step: int = 1
     """n of the n-step returns, with replay"""
@@ -77,7 +77,7 @@ class DqnConfig:
     """alpha: a step is drawn in proportion to its error to this power"""
     importance_exponent: float = 0.4
     """beta: power of the importance weights at the start; rises to 1 at the last step"""
-    batch_size: int = 128
+    batch_size: int = 64
     """steps in a minibatch"""
     epochs: int = 2
     """times that each step of a rollout is learnt from, without replay"""
@@ -309,9 +309,8 @@ _PQN = replace(
     _FAST,
     steps=10_000_000,
     num_envs=128,
-    rollout=32,
-    lambda_=0.65,
     network="nature-dqn",
+    batch_size=128,
     norm="channel",
     optimiser="radam",
     optimiser_epsilon=1e-8,

@@ -76,9 +76,10 @@ class NetworkEvaluator:
         """
         if self._model is None:
             return None
+        device = next(self._model.parameters()).device
         with torch.inference_mode():
-            owners = self._model(torch.from_numpy(self._planes_of(states))).ownership
-        of_mover: NDArray = owners.flatten(1).float().numpy()
+            owners = self._model(torch.from_numpy(self._planes_of(states)).to(device)).ownership
+        of_mover: NDArray = owners.flatten(1).float().cpu().numpy()
         return of_mover * (1 - 2 * movers_of(states)).astype(np.float32)[:, None]
 
     def refresh(self, model: PolicyValueNet) -> None:

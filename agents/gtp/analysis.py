@@ -3,7 +3,7 @@
 Each report is a line that says of one move after the other `info move VERTEX visits N winrate W prior P lcb L
 scoreLead S order K pv VERTEX ...`. Rates are the mover's: in lz- commands in hundredths of a per cent, else 0 to 1.
 `scoreLead` is the lead after a move by what the network says of each point, or for want of one that does, what is kept
-of it in random games on the average; moves far down the list are given the position's. So is `ownership`.
+of it in random games on the average; moves far down the list are given the position's. `ownership` is of the position.
 
 `allow` and `avoid` restrict the moves that are reported and, in genmove_analyze, the move that is made: it is the best
 of those that are permitted, a pass where none is. The search itself looks at all moves, and to whichever move number a

@@ -132,26 +132,6 @@ def is_quiet(state):
     return True
 
 
-# --- what programs ask of Connect Four beyond the contract ------------------------------------------------------------
-
-
-@njit
-def mirror(state):
-    """Swap left and right: the one symmetry of the game; action a becomes 6 - a."""
-    first, second = np.uint64(state.first), np.uint64(state.second)
-    state.first, state.second = mirrored(first), mirrored(second)
-
-
-@njit
-def mirrored(discs):
-    """Return the cells with their columns in reverse order."""
-    result = np.uint64(0)
-    for column in range(COLUMNS):
-        cells = (discs >> np.uint64(STRIDE * column)) & COLUMN
-        result |= cells << np.uint64(STRIDE * (COLUMNS - 1 - column))
-    return result
-
-
 CONNECT_FOUR = register(
     Game(
         name="connect_four",

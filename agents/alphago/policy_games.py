@@ -1,6 +1,6 @@
 """Games in step, every action drawn from a policy network: what reinforcement and value learning learn from.
 
-B games, n positions, A actions, W mask words. In Go the actions to draw from are those that fill no own eye, and a pass
+B games, n positions, A actions. In Go the actions to draw from are those that fill no own eye, and a pass
 only where nothing else is left: a network that learnt from people, who resign, would fill its eyes and lose.
 """
 
@@ -11,20 +11,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from agents.mcts.search import LeafEvaluator
+from games.batches import apply_all, describe, legal_masks, outcomes
 from games.compiled import NDArray, njit
 from games.go_board import point_of
 from games.go_playouts import fills_eye
-from games.rules import Game, States, apply, is_over, legal_mask, mask_to_bools, returns, to_play
+from games.rules import Game, States, mask_to_bools
 
 Whose = Callable[[int, NDArray], NDArray]
 Hear = Callable[[int, NDArray, States, NDArray, NDArray], None]  # policy, games [n], positions, choices [n, A], actions
-
-
-@njit
-def legal_masks(states, masks):
-    """Write the legal actions uint64 [n, W] of positions [n]."""
-    for i in range(states.size):
-        legal_mask(states[i], masks[i])
 
 
 @njit
@@ -39,28 +33,6 @@ def drop_eyes_and_passes(states, allowed):
                 allowed[i, action] = not fills_eye(states[i], point_of(states[i], action), colour)
                 is_left |= allowed[i, action]
         allowed[i, pass_action] = not is_left
-
-
-@njit
-def apply_all(states, games, actions):
-    """Play an action in each of some games [n] of states [B]."""
-    for i in range(games.size):
-        apply(states[games[i]], actions[i])
-
-
-@njit
-def describe(states, movers, live):
-    """Write who moves, int8 [B], and which games go on, bool [B]."""
-    for i in range(states.size):
-        movers[i] = to_play(states[i])
-        live[i] = not is_over(states[i])
-
-
-@njit
-def outcomes(states, results):
-    """Write player 0's results, int8 [B], of games that are over."""
-    for i in range(states.size):
-        results[i] = np.int8(returns(states[i]))
 
 
 def choices(game: Game, states: States) -> NDArray:

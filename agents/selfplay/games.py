@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agents.alphago.policy_games import apply_all, describe, outcomes
 from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
 from agents.selfplay.config import SelfPlayConfig
+from games.batches import apply_all, describe, outcomes
 from games.compiled import NDArray
 from games.go_scoring import owners_of
 from games.rules import Game, States

@@ -59,6 +59,15 @@ class QNetwork(nn.Module):
         out: Tensor = self.head(features.to(_dtype_of(self.head)))
         return out
 
+    def keep_rounded(self) -> None:
+        """Keep the weights that the trunk rounds at each use as it rounds them: the same outputs for less memory moved.
+
+        For a copy of a network in training; copying into it rounds. A first convolution takes the frames' scale before.
+        """
+        for module in self.trunk.modules():
+            if type(module) in (nn.Conv2d, nn.Linear) and module is not self.trunk.layers[0]:
+                module.to(self.trunk_dtype)
+
     def q_values(self, frames: Tensor) -> Tensor:
         """Map frames [B, C, H, W] to expected returns [B, A]."""
         return self.head.q_values(self(frames))

@@ -45,7 +45,13 @@ def training_arrays(
             tensors |= {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items() if value is not None}
-    return {name: np.ascontiguousarray(tensor.numpy(force=True)) for name, tensor in tensors.items()}
+    return {name: as_array(tensor) for name, tensor in tensors.items()}
+
+
+def as_array(tensor: Tensor) -> NDArray[Any]:
+    """Return a tensor as an array in C order; numpy has no bfloat16, which becomes float32."""
+    exact = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    return np.ascontiguousarray(exact.numpy(force=True))
 
 
 def load_training_arrays(

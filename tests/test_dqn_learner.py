@@ -148,8 +148,8 @@ def test_the_target_network_changes_only_every_so_many_updates() -> None:
     seen = []
     for _ in range(6):
         learner.learn(samples(REPLAY), 1e-3)
-        same = [torch.equal(*pair) for pair in zip(learner.parameters, learner.target.parameters(), strict=True)]
-        seen.append(all(same))
+        pairs = zip(learner.parameters, learner.target.parameters(), strict=True)
+        seen.append(all(torch.equal(one.to(kept.dtype), kept) for one, kept in pairs))
     assert seen == [False, False, True, False, False, True]
 
 

@@ -29,3 +29,16 @@ def test_a_trunk_in_bfloat16_leaves_q_values_fine() -> None:
     assert rough.dtype == torch.float32
     assert not torch.equal(rough, rough.bfloat16().float())
     assert torch.allclose(rough, exact, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["nature-dqn", "impala"])
+def test_kept_rounded_a_network_says_the_same(name: str) -> None:
+    torch.manual_seed(0)
+    network = preset(name).build()
+    assert isinstance(network, QNetwork)
+    network.trunk_dtype = torch.bfloat16
+    frames = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
+    wanted = network(frames)
+    network.keep_rounded()
+    assert any(parameter.dtype == torch.bfloat16 for parameter in network.parameters())
+    assert torch.equal(network(frames), wanted)

@@ -23,6 +23,7 @@ from games.atari_vector import AtariEnvs, GameResult
 from nets.cuda_graphs import Recorded
 from nets.layers import noise_from
 from nets.models import QNetwork
+from nets.training import as_array
 
 Schedule = Callable[[int], float]  # agent steps taken -> share of random actions
 
@@ -42,6 +43,7 @@ class Actor:
         self.envs = envs
         self.device = device
         self.network = copy.deepcopy(network)
+        self.network.keep_rounded()
         self.network.train(config.noisy)
         self._noise = torch.Generator().manual_seed(config.seed)
         noise_from(self.network, self._noise)
@@ -126,7 +128,7 @@ class Actor:
         """Return arrays and JSON with which `set_state` goes on bit for bit; precondition: `play` has run."""
         assert self._frames is not None
         arrays = {f"envs.{name}": array for name, array in self.envs.get_state().items()}
-        arrays |= {f"network.{name}": tensor.numpy(force=True) for name, tensor in self.network.state_dict().items()}
+        arrays |= {f"network.{name}": as_array(tensor) for name, tensor in self.network.state_dict().items()}
         arrays |= {"stacks": self._frames, "first": self._first, "noise": self._noise.get_state().numpy()}
         return arrays, {"steps": self.steps, "rng": json.dumps(self._rng.bit_generator.state)}
 

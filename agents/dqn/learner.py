@@ -78,6 +78,8 @@ class Learner:
         network.trunk_dtype = resolve_precision(config.precision, device)
         self.network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.target = copy.deepcopy(self.network) if config.target_period else None
+        if self.target is not None:
+            self.target.keep_rounded()
         self.average: QNetwork | None = copy.deepcopy(self.network) if config.average else None
         self.parameters = list(self.network.parameters())
         self.optimiser = make_optimiser(

@@ -89,7 +89,8 @@ def check_ranges(
             continue
         low, high = least.get(name, 0), most.get(name, math.inf)
         if not (low <= value <= high and math.isfinite(value)):
-            allowed = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:.10g}"
+            above = "a finite number" if low == -math.inf else f"at least {low:g}"
+            allowed = above if high == math.inf else f"{low:g} to {high:.10g}"
             raise error(f"--{option_name(name)} {value}: {allowed}")
 
 

@@ -155,6 +155,12 @@ class Run:
     def _checkpoints(self) -> Path:
         return self.directory / "checkpoints"
 
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Give the path of a file of the run that the block writes; what the disk refuses becomes a RunError."""
+        with _explained(f"run {self.directory}: {name} is not written", self._what_stays()):
+            yield self.directory / name
+
     def _append(self, file: LineFile, step: int, values: Mapping[str, Any]) -> None:
         self._check_step(step)
         with _explained(f"run {self.directory}: step {step} is not logged", self._what_stays()):

@@ -32,6 +32,7 @@ from nets.precision import choose_device
 NUM_ENVS = 32
 REPLAY_STEPS = 20_000  # of a memory while it is measured; its size changes no speed
 WARMUP_STEPS = 1_000
+EPSILON = 0.1  # share of random actions, ours and the peers', who ask no network for those
 ENDLESS = 10**12  # steps of a training that ends when it has been measured
 
 
@@ -57,7 +58,7 @@ def measure(game: str, presets: tuple[str, ...], seconds: float, device_name: st
         "learner": [learner(name, seconds, device) for name in presets],
         "training": [
             *(training(game, name, seconds, device) for name in presets),
-            *peers(frames_peers.TRAININGS, game, cores, seconds),
+            *peers(frames_peers.TRAININGS, game, cores, EPSILON, seconds),
         ],
     }
 
@@ -120,7 +121,7 @@ def steps_an_update(config: DqnConfig) -> float:
 
 def training(game: str, preset: str, seconds: float, device: torch.device) -> Document:
     """Return the agent steps a second of a whole training, once it learns."""
-    config = replace(PRESETS[preset], game=game, steps=ENDLESS)
+    config = replace(PRESETS[preset], game=game, steps=ENDLESS, epsilon=EPSILON, epsilon_steps=0)
     if not config.learns_on_policy:
         config = replace(config, replay=REPLAY_STEPS, warmup=WARMUP_STEPS)
     with parts(config, device) as whole:

@@ -44,10 +44,11 @@ def random_steps(envs: Any, num_envs: int) -> Callable[[], int]:
     return step
 
 
-def stable_baselines3(game: str, cores: int, seconds: float, rate: Rate) -> Document:
+def stable_baselines3(game: str, cores: int, epsilon: float, seconds: float, rate: Rate) -> Document:
     """Return the speed of Stable-Baselines3's DQN with the published network, minibatch and update frequency.
 
-    Its games are ours, since its own need OpenCV; its torch uses all processors, as it would by itself.
+    A share `epsilon` of its actions is random. Its games are ours, since its own need OpenCV; its torch uses all
+    processors, as it would by itself.
     """
     installed("stable_baselines3", "stable-baselines3")
     import gymnasium
@@ -80,6 +81,8 @@ def stable_baselines3(game: str, cores: int, seconds: float, rate: Rate) -> Docu
         batch_size=32,
         train_freq=4,
         target_update_interval=10_000,
+        exploration_initial_eps=epsilon,
+        exploration_final_eps=epsilon,
         device="cpu",
     )
     torch.set_num_threads(cores)

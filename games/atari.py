@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ale_py import Action, ALEInterface, LoggerMode, roms
@@ -29,8 +29,6 @@ NEW_GAME = 255  # in a log of actions
 VERSION = 1  # of how games are played and frames are made; model files carry it
 TWO_PLAYERS_ONLY = ("combat", "joust", "maze_craze", "warlords")  # cartridges that nobody can play alone
 FULL_ACTION_SET = tuple(action.name for action in sorted(Action.__members__.values(), key=lambda action: action.value))
-
-State = dict[str, NDArray[Any]]
 
 
 class AtariError(ValueError):
@@ -76,7 +74,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
 
 def max_log_length(protocol: Protocol) -> int:
     """Return how many bytes GameLog.codes can have."""
-    return 2 * RENEWAL_STEPS + protocol.max_episode_frames // protocol.frame_skip + 2
+    return RENEWAL_STEPS + protocol.max_episode_frames // protocol.frame_skip + 2  # a last game begun just before
 
 
 def find_protocol(name: str) -> Protocol:

@@ -38,6 +38,7 @@ def q_value_of(model: QNetwork, actions: Tensor) -> Target:
 def saliency(method: Method, model: QNetwork, frames: Tensor) -> Tensor:
     """Return where the Q-value of the best action comes from, float32 [B, H, W] in [0, 1], by any of the methods.
 
+    Perturbation shows what changes the Q-values of all actions, as its paper does with all of a policy's outputs.
     Each picture is scaled by its own maximum; one that is zero everywhere stays so.
     """
     inputs = frames.float()

@@ -1,7 +1,7 @@
 """Scores of Atari players: whole games, each from a seed of its own, in parallel processes.
 
 A game depends on the evaluation's seed, on its number and on the player alone: how many processes play, and in which
-order they finish, changes nothing.
+order they finish, changes nothing. (How many games there are does, by the rounding of the last few.)
 """
 
 from __future__ import annotations

@@ -94,20 +94,29 @@ def play(setting: Setting) -> int:
 
     check(setting)
     announce_compilation()
-    player, epsilon = choose_player(setting)
     console = Console(highlight=False, markup=False)
+    if setting.human and not has_colours(console):
+        raise AtariError("--human needs a terminal with colours (TERM names it; NO_COLOR must not be set)")
+    player, epsilon = choose_player(setting)
     session = Session(player, epsilon, setting)
     try:
         if setting.video is not None or setting.picture is not None:
             make_files(session, setting, console)
-        elif console.is_terminal:
+        elif has_colours(console):
             watch(session, setting, console)
         else:
+            if console.is_terminal:
+                console.print("this terminal shows no colours: the game is played unseen")
             session.run(lambda moment: None)
     except (LeaveError, KeyboardInterrupt):
         console.print("stopped: ", end="")
     console.print(session.result(), soft_wrap=True)
     return 0
+
+
+def has_colours(console: Console) -> bool:
+    """Say whether a game can be seen: its pixels are nothing but colours."""
+    return console.is_terminal and not (console.no_color or console.is_dumb_terminal or console.color_system is None)
 
 
 def check(setting: Setting) -> None:

@@ -20,11 +20,11 @@ Floats = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
-    """A number and the ends of its 95 % interval."""
+    """A number and the ends of its 95 % interval; None where a single score tells no spread."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def interquartile_mean(scores: Floats) -> Floats:
@@ -76,8 +76,9 @@ def aggregate(episodes: Floats, seed: int) -> dict[str, Estimate]:
         parts.append([function(scores) for function in AGGREGATES.values()])
     estimates = {}
     for index, (name, function) in enumerate(AGGREGATES.items()):
-        low, high = np.percentile(np.concatenate([part[index] for part in parts]), TAILS)
-        estimates[name] = Estimate(float(function(means)), float(low), float(high))
+        ends = np.percentile(np.concatenate([part[index] for part in parts]), TAILS).tolist()
+        low, high = ends if episodes.shape[0] > 1 or episodes.shape[2] > 1 else (None, None)
+        estimates[name] = Estimate(float(function(means)), low, high)
     return estimates
 
 
@@ -110,5 +111,5 @@ def mean_score(runs: Sequence[Floats], seed: int) -> Estimate:
     for index, scores in enumerate(runs):
         rows = picks == index
         means[rows] = scores[generator.integers(len(scores), size=(int(rows.sum()), len(scores)))].mean(-1)
-    low, high = np.percentile(means.mean(-1), TAILS)
-    return Estimate(float(np.mean([scores.mean() for scores in runs])), float(low), float(high))
+    low, high = np.percentile(means.mean(-1), TAILS).tolist() if sum(map(len, runs)) > 1 else (None, None)
+    return Estimate(float(np.mean([scores.mean() for scores in runs])), low, high)

@@ -254,7 +254,7 @@ def summary(plan: Plan, results: Results, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
     }
     is_whole = all(len(results.get(key, ())) == plan.episodes for key, _ in plan.parts)
-    if len(plan.games) > 1 and is_whole:
+    if len(published) > 1 and is_whole:
         document |= aggregates(plan, results)
     return document
 
@@ -326,9 +326,10 @@ def conditions(plan: Plan) -> str:
     noops = f"up to {protocol.max_noops} no-ops" if protocol.max_noops else "no no-ops"
     networks = [model for runs in plan.models.values() for model in runs if model is not None]
     is_foreign = any(model.full_action_set != protocol.full_action_set for model in networks)
+    games = "1 game" if plan.episodes == 1 else f"{plan.episodes} games"
     return (
         f"protocol {protocol.name}: {sticky}, {noops}, {protocol.frame_skip} frames a step, "
-        f"{protocol.max_episode_frames:,} frames a game at most; epsilon {plan.epsilon:g}, {plan.episodes} games each, "
+        f"{protocol.max_episode_frames:,} frames a game at most; epsilon {plan.epsilon:g}, {games} each, "
         f"seed {plan.seed}{'; networks keep the actions that they learnt with' if is_foreign else ''}"
     )
 
@@ -369,8 +370,8 @@ def aggregate_table(document: dict[str, Any]) -> Table:
     for name, estimates in document["aggregates"].items():
         table.add_row(short(name), "" if estimates else "games or trainings are missing", style="bold")
         for key, title in titles.items() if estimates else ():
-            value, low, high = (f"{estimates[key][end]:.3f}" for end in ("value", "low", "high"))
-            table.add_row("  " + title, value, f"{low} to {high}")
+            value, low, high = (estimates[key][end] for end in ("value", "low", "high"))
+            table.add_row("  " + title, f"{value:.3f}", "" if low is None else f"{low:.3f} to {high:.3f}")
         table.add_section()
     return table
 

@@ -28,6 +28,7 @@ CHOSEN: Colour = (250, 170, 60)
 
 PANEL_COLUMNS = 34  # characters, beside the game in a terminal
 BAR_COLUMNS = 12
+LEAST_COLUMNS = 24  # of a game with a panel beside it
 
 
 @dataclass(frozen=True)
@@ -135,18 +136,22 @@ class TerminalView:
         self.note = note  # the bottom line
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        height, width = picture_size(self.moment.screen, options.max_width - PANEL_COLUMNS, options.size.height - 1)
+        columns = options.max_width
+        has_panel = columns >= PANEL_COLUMNS + LEAST_COLUMNS
+        height, width = picture_size(
+            self.moment.screen, columns - PANEL_COLUMNS if has_panel else columns, options.size.height - 1
+        )
         screen = self.moment.screen
         if self.moment.heat is not None:
             screen = warm(screen, stretch(self.moment.heat, *screen.shape[:2]))
         small = shrink(screen, height, width)
-        panel = self._panel_lines(options.size.height - 1)
+        panel = self._panel_lines(options.size.height - 1) if has_panel else []
         for row in range(max(height // 2, len(panel))):
             if row < height // 2:
                 yield from _half_blocks(small[2 * row].tolist(), small[2 * row + 1].tolist())
             else:
                 yield Segment(" " * width)
-            if row < len(panel) and options.max_width - width >= PANEL_COLUMNS:
+            if row < len(panel):
                 yield Segment("  ")
                 yield from panel[row]
             yield Segment.line()

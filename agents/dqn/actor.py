@@ -63,15 +63,14 @@ class Actor:
         copy_weights(network, self.network)
 
     def play(self, num_steps: int, epsilon: Schedule) -> Played:
-        """Take `num_steps` steps in every environment; random ones until the warm-up is over."""
+        """Take `num_steps` steps in every environment; precondition: all are random in the warm-up."""
         if self._frames is None:
             self._frames = self.envs.reset(self.config.seed)
         rollout = self._blank(num_steps)
         results: list[GameResult] = []
         for time in range(num_steps):
             q = self._q_values(self._frames)
-            explore = 1.0 if self.steps < self.config.warmup else epsilon(self.steps)
-            actions = self._choose(q, explore)
+            actions = self._choose(q, epsilon(self.steps))
             self.envs.send(actions)
             rollout.frames[time] = self._frames[:, -1]  # while the emulators run
             rollout.first[time], rollout.actions[time] = self._first, actions

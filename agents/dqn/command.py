@@ -42,23 +42,25 @@ EXTENDABLE = {"steps", "target_score"}  # fields that a resumed run may change
 class Options:
     """Train an Atari agent from pixels by Q-learning.
 
-    Presets: fast (parallel games, no replay: the soonest to a good score on two cores), quick (two minutes), pqn (the
-    method that fast is made from, with its published settings: Gallici et al. 2024), dqn-2015 (Mnih et al. 2015),
-    dqn-2013 (that method with the smaller network and no target network) and rainbow (Hessel et al. 2018); for a GPU
-    impala (pqn with the larger network of Espeholt et al. 2018) and btr (much of Clark et al. 2024). All layers but the
-    head are in bfloat16 where the processor or the GPU has it; in dqn-2015, dqn-2013, rainbow and btr the games are
-    played by weights one update older: --no-overlap --precision float32 is as published. (What else differs, above all
-    after a lost life, is told in agents/dqn/config.py.) A preset sets the options below; an option given on the command
-    line overrides it. Steps are the agent's, 4 frames each.
+    Presets: fast (parallel games, no replay: the soonest to a good score at Pong on two cores), fast-short (the same
+    with shorter rollouts: the sooner at Breakout), quick (two minutes), pqn (the method that they are made from, with
+    its published settings: Gallici et al. 2024), dqn-2015 (Mnih et al. 2015), dqn-2013 (that method with the smaller
+    network and no target network) and rainbow (Hessel et al. 2018); for a GPU impala (pqn with the larger network of
+    Espeholt et al. 2018) and btr (much of Clark et al. 2024). All layers but the head are in bfloat16 where the
+    processor or the GPU has it; in dqn-2015, dqn-2013, rainbow and btr the games are played by weights one update
+    older: --no-overlap --precision float32 is as published. (What else differs, above all after a lost life, is told in
+    agents/dqn/config.py.) A preset sets the options below; an option given on the command line overrides it. Steps are
+    the agent's, 4 frames each.
 
     examples:
       train.py dqn --game pong --preset fast
+      train.py dqn --game breakout --preset fast-short --steps 3000000
       train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout
       train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout --resume
           goes on where that run stopped, however it stopped
     """
 
-    preset: Literal["fast", "quick", "pqn", "dqn-2015", "dqn-2013", "rainbow", "impala", "btr"] = "fast"
+    preset: Literal["fast", "fast-short", "quick", "pqn", "dqn-2015", "dqn-2013", "rainbow", "impala", "btr"] = "fast"
     """where the options below come from"""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/dqn-GAME-PRESET, numbered where that is taken)"""
@@ -106,7 +108,7 @@ def train(options: Options, console: Console) -> None:
     from nets.precision import choose_device
 
     begun = time.monotonic()
-    check(options.config)
+    check(options.config, PRESETS[options.preset])
     if not 0 <= options.stop_after < math.inf:
         raise DqnConfigError(f"--stop-after {options.stop_after:g}: a number of minutes, or 0 for never")
     if options.processes < 0:
@@ -136,7 +138,7 @@ def train(options: Options, console: Console) -> None:
             if ending is None:
                 notice(f"stopped; go on with: {resume_command(options, directory)}")
                 return
-            notice(f"trained: {ending}")
+            notice(f"trained: {ending}; {FURTHER_EPISODES} games score it")
         except GamesLostError as error:
             raise GamesLostError(f"{error}; --resume goes on from what was saved last") from None
         finally:
@@ -213,21 +215,21 @@ def run_rounds(
     with Display(console, config, steps) as display:
         for done in training.rounds():
             journal.add(done)
-            last, metrics = done.steps >= config.steps, {}
+            last = done.steps >= config.steps
             display.show(done, journal)
-            if last or is_due(config.log_period, steps, done.steps):
-                metrics = journal.line()
-            if games is not None and (last or is_due(config.evaluation_period, steps, done.steps)):
-                metrics |= evaluation(run.directory, training, games, journal)
-            ending = ending_of(config, done.steps, journal)
-            if metrics:
+            is_evaluated = games is not None and (last or is_due(config.evaluation_period, steps, done.steps))
+            if is_evaluated or last or is_due(config.log_period, steps, done.steps):
+                metrics, timing = journal.line(), display.timing(done.steps)
+                if games is not None and is_evaluated:
+                    with display.evaluating():
+                        metrics |= evaluation(run, training, games, journal)
                 run.log(done.steps, **metrics)
-                timing = display.timing(done.steps)
                 run.log_timing(done.steps, **timing)
                 display.print(done.steps, metrics, timing["steps_per_second"])
+            ending = ending_of(config, done.steps, journal)
             stopped = stop.requested or time.monotonic() >= deadline
             if stopped or ending or is_due(config.checkpoint_period, steps, done.steps):
-                save_network(run.directory / MODEL_FILE, training, done.steps)
+                save_network(run, MODEL_FILE, training)
                 arrays, state = training.get_state()
                 run.save_checkpoint(done.steps, arrays, {**state, "journal": journal.get_state()})
             if stopped:
@@ -249,7 +251,7 @@ def ending_of(config: DqnConfig, steps: int, journal: Journal) -> str | None:
     return f"all {config.steps:,} steps are done" if steps >= config.steps else None
 
 
-def evaluation(directory: Path, training: Training, games: AtariEnvs, journal: Journal) -> dict[str, float]:
+def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal) -> dict[str, float]:
     """Score the network, keep it where it is the best so far, and return the metrics."""
     from agents.dqn.evaluation import evaluate
 
@@ -262,7 +264,7 @@ def evaluation(directory: Path, training: Training, games: AtariEnvs, journal: J
         metrics |= journal.note_confirmation(further)
         is_best |= metrics["confirmation"] >= target  # it ends the run, and is what the run was for
     if is_best:
-        save_network(directory / BEST_FILE, training, training.actor.steps)
+        save_network(run, BEST_FILE, training)
     return metrics
 
 
@@ -277,12 +279,12 @@ def further_games(network: QNetwork, config: DqnConfig, seed: int, device: torch
         games.close()
 
 
-def save_network(path: Path, training: Training, steps: int) -> None:
+def save_network(run: Run, name: str, training: Training) -> None:
     """Write the network as a model file that names the configuration it came from."""
     from games.atari import VERSION
     from nets.models import save_model
 
-    config = training.config
+    config, steps, network = training.config, training.actor.steps, training.learner.kept
     record = {
         "learner": "dqn",
         **dataclasses.asdict(config),
@@ -290,7 +292,8 @@ def save_network(path: Path, training: Training, steps: int) -> None:
         "trained_steps": steps,
         "trained_frames": steps * training.envs.protocol.frame_skip,
     }
-    save_model(path, training.learner.kept, training.spec, game=config.game, rules_version=VERSION, training=record)
+    with run.writing(name) as path:
+        save_model(path, network, training.spec, game=config.game, rules_version=VERSION, training=record)
 
 
 def report(directory: Path, config: DqnConfig, device: torch.device, console: Console) -> None:

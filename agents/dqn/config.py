@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from agents.learner_command import MOST_SEED, check_ranges, option_name, words_of
+from agents.learner_command import MOST_SEED, check_ranges, words_of
 from nets.regulariser_config import RegulariserConfig
 
 
@@ -35,8 +35,8 @@ class DqnConfig:
     """agent steps of training, over all environments"""
     num_envs: int = 32
     """games played side by side"""
-    rollout: int = 32
-    """steps of each game between two phases of learning"""
+    rollout: int = 128
+    """steps of each game between two phases of learning; lambda returns end with them"""
 
     network: Literal["small", "nature-dqn", "dqn-2013", "impala"] = "small"
     """small: the convolutions of nature-dqn with 16, 32 and 32 filters and 256 units"""
@@ -58,7 +58,7 @@ class DqnConfig:
 
     discount: float = 0.99
     """gamma, a step"""
-    lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.65
+    lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.9
     """of the lambda returns, without replay"""
     n_step: int = 1
     """n of the n-step returns, with replay"""
@@ -77,7 +77,7 @@ class DqnConfig:
     """alpha: a step is drawn in proportion to its error to this power"""
     importance_exponent: float = 0.4
     """beta: power of the importance weights at the start; rises to 1 at the last step"""
-    batch_size: int = 64
+    batch_size: int = 128
     """steps in a minibatch"""
     epochs: int = 2
     """times that each step of a rollout is learnt from, without replay"""
@@ -92,7 +92,7 @@ class DqnConfig:
     """step size of the optimiser"""
     final_learning_rate: float = 0.1
     """the step size at the last step, as a share of the first; it changes linearly"""
-    learning_rate_hold: float = 0.7
+    learning_rate_hold: float = 0.5
     """share of the steps before it begins to change"""
     learning_rate_warmup: int = 500
     """updates over which the step size rises from 0"""
@@ -155,6 +155,7 @@ LEAST = {  # of the numbers that cannot be 0, or that can be below
     "checkpoint_period": 1,
     "evaluation_episodes": 1,
     "shards": 1,
+    "learning_rate": 1e-12,
     "optimiser_epsilon": 1e-12,
     "v_min": -math.inf,
     "v_max": -math.inf,
@@ -173,8 +174,11 @@ MOST = {
 }
 
 
-def check(config: DqnConfig) -> None:
-    """Raise DqnConfigError for a configuration that no run can have."""
+def check(config: DqnConfig, preset: DqnConfig | None = None) -> None:
+    """Raise DqnConfigError for a configuration that no run can have, or with options that do nothing.
+
+    What `preset` sets may stand there without a use, for its other options to be switched off.
+    """
     check_ranges(vars(config), LEAST, MOST, DqnConfigError)
     if config.distribution == "categorical" and config.v_min >= config.v_max:
         raise DqnConfigError(f"--v-min {config.v_min:g}: below --v-max {config.v_max:g}")
@@ -184,15 +188,15 @@ def check(config: DqnConfig) -> None:
         raise DqnConfigError(f"--random-shift {config.random_shift}: at most 41, half a frame")
     if config.steps <= config.warmup:
         raise DqnConfigError(f"--steps {config.steps}: more than --warmup {config.warmup}, or nothing is learnt")
-    _check_used(config)
+    _check_used(config, preset or config)
     if config.learns_on_policy:
         _check_without_replay(config)
     else:
         _check_replay(config)
 
 
-def _check_used(config: DqnConfig) -> None:
-    """Refuse options that would have no effect."""
+def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
+    """Refuse options that would have no effect, but for those that are as in fast or the preset."""
     on_policy, is_evaluated = config.learns_on_policy, config.evaluation_period > 0
     for is_used, needed, names in (
         (not on_policy, "replay STEPS", NEED_REPLAY),
@@ -200,15 +204,16 @@ def _check_used(config: DqnConfig) -> None:
         (config.prioritised, "prioritised", ("priority_exponent", "importance_exponent")),
         (config.distribution != "none", "distribution NAME", ("num_atoms",)),
         (config.distribution == "categorical", "distribution categorical", ("v_min", "v_max")),
+        (config.distribution == "none", "distribution none", ("loss",)),
+        (config.target_period > 0, "target-period UPDATES", ("double",)),
+        (not config.noisy, "no-noisy", ("epsilon", "epsilon_steps")),
+        (config.final_learning_rate != 1, "final-learning-rate SHARE", ("learning_rate_hold",)),
         (is_evaluated, "evaluation-period STEPS", ("target_score",)),
     ):
         for name in names if not is_used else ():
-            if getattr(config, name) != getattr(_FAST, name):
-                raise DqnConfigError(f"{' '.join(words_of(name, getattr(config, name)))}: only with --{needed}")
-    for name in ("epsilon", "epsilon_steps") if config.noisy else ():
-        value = getattr(config, name)
-        if all(value != getattr(preset, name) for preset in PRESETS.values()):  # those have theirs for --no-noisy
-            raise DqnConfigError(f"--{option_name(name)} {value}: only with --no-noisy")
+            value = getattr(config, name)
+            if value not in (getattr(_FAST, name), getattr(preset, name)):
+                raise DqnConfigError(f"{' '.join(words_of(name, value))}: only with --{needed}")
     if config.regularisers.patience is not None and not is_evaluated:
         raise DqnConfigError(f"--patience {config.regularisers.patience}: only with --evaluation-period STEPS")
 
@@ -235,7 +240,11 @@ def _check_replay(config: DqnConfig) -> None:
 
 _FAST = DqnConfig()
 
-_QUICK = replace(_FAST, steps=150_000, epsilon_steps=30_000, evaluation_period=0, checkpoint_period=50_000)
+# With shorter rollouts and traces there are twice as many updates, of younger play: Breakout is learnt sooner so, and
+# Pong, which pays late for what was done early, later (models/atari-pong and models/atari-breakout have the curves).
+_FAST_SHORT = replace(_FAST, rollout=32, lambda_=0.65, batch_size=64, learning_rate_hold=0.7)
+
+_QUICK = replace(_FAST_SHORT, steps=150_000, epsilon_steps=30_000, evaluation_period=0, checkpoint_period=50_000)
 
 # Mnih et al. 2015, extended data table 1. What its text calls frames of replay, exploration and training are agent
 # steps, as in the authors' program (50 million of 4 frames are the "38 days" that it tells); the period of the target
@@ -306,7 +315,7 @@ _RAINBOW = replace(
 # game's first stack is black but for its first frame, where theirs repeats it; games of training end after 18,000
 # frames, too, and what the last step was worth is not learnt, where theirs end later and count as over.
 _PQN = replace(
-    _FAST,
+    _FAST_SHORT,
     steps=10_000_000,
     num_envs=128,
     network="nature-dqn",
@@ -367,6 +376,7 @@ _BTR = replace(
 
 PRESETS: dict[str, DqnConfig] = {
     "fast": _FAST,
+    "fast-short": _FAST_SHORT,
     "quick": _QUICK,
     "pqn": _PQN,
     "dqn-2015": _DQN_2015,

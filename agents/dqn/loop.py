@@ -101,10 +101,10 @@ class Training:
 
 def epsilon_at(config: DqnConfig, steps: int) -> float:
     """Return the share of random actions after this many agent steps."""
-    if config.noisy:
-        return 0.0
     if steps < config.warmup:
         return 1.0
+    if config.noisy:
+        return 0.0
     fallen = min(1.0, (steps - config.warmup) / config.epsilon_steps) if config.epsilon_steps else 1.0
     return 1.0 + fallen * (config.epsilon - 1.0)
 

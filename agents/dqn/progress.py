@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +24,7 @@ class Display:
 
     def __init__(self, console: Console, config: DqnConfig, steps: int) -> None:
         self._console = console
-        self._total = config.steps
+        self._begun, self._total = steps, config.steps
         self._bar = live_bar(console, TextColumn("{task.fields[count]}"))
         self._task = self._bar.add_task("", total=config.steps, completed=steps, shown="", count=self._count(steps))
         self._started = self._measured = time.perf_counter()
@@ -53,6 +55,16 @@ class Display:
         shown = f"score {score}  {self._speed:.0f}/s  loss {self._loss:.2g}  eps {journal.epsilon:.2g}  Q {self._q:.2f}"
         self._bar.update(self._task, completed=done.steps, count=self._count(done.steps), shown=shown)
 
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Inside the block the line says that games are scored, whose time is not counted as training's."""
+        self._bar.update(self._task, shown="games that score it ...")
+        begun, cpu = time.perf_counter(), time.process_time()
+        yield
+        seconds = time.perf_counter() - begun
+        self._timed, self._measured = self._timed + seconds, self._measured + seconds
+        self._timed_cpu += time.process_time() - cpu
+
     def _count(self, steps: int) -> str:
         return f"{short(steps)}/{short(self._total)} steps"
 
@@ -70,7 +82,7 @@ class Display:
             names = ("score", "evaluation", "confirmation", "loss", "epsilon", "q")
             shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
             minutes = (time.perf_counter() - self._started) / 60
-            left = max(0, self._total - steps) / speed / 60
+            left = minutes * max(0, self._total - steps) / max(1, steps - self._begun)
             times = f"{minutes:.1f} minutes, {left:.0f} left at {speed:.0f} steps/s"
             self._console.print(f"{steps:,} steps, {times}: {shown}", highlight=False, soft_wrap=True)
 

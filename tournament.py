@@ -207,7 +207,7 @@ def prepare(options: Options, console: Console) -> Tournament:
     from agents.player import OutsidePlayer, make_player
     from agents.standings import MatchTest
     from agents.umpire import make_umpire
-    from games.openings import OPENINGS, parse_openings
+    from games.openings import default_openings, parse_openings
 
     game = chosen_game(options)
     rules = options.rules or next(iter(game.rule_sets))
@@ -218,7 +218,7 @@ def prepare(options: Options, console: Console) -> Tournament:
             for notice in player.agree(start[0]) if isinstance(player, OutsidePlayer) else ():
                 console.print(notice)
     make_umpire(game, rules, options.referee).close()
-    choice = options.openings or OPENINGS.get(game.family, "random:4")
+    choice = options.openings or default_openings(game)
     num_openings = (options.games + 1) // 2
     openings = parse_openings(choice, game, num_openings, options.seed, rules)
     if len(openings) < num_openings:

@@ -182,10 +182,10 @@ def contestants(specs: Sequence[str]) -> list[Contestant]:
     names: list[str] = []
     for spec in specs:
         names.append(spec if spec not in specs[: len(names)] else f"{spec} #{specs[: len(names) + 1].count(spec)}")
-    kinds = [parse_spec(spec).kind for spec in specs]
+    parsed = [parse_spec(spec) for spec in specs]
     return [
-        Contestant(name, functools.partial(make_player, spec), keep=not kind.is_random, is_outside=kind.is_outside)
-        for name, spec, kind in zip(names, specs, kinds, strict=True)
+        Contestant(name, functools.partial(make_player, spec), keep=not one.is_random, is_outside=one.kind.is_outside)
+        for name, spec, one in zip(names, specs, parsed, strict=True)
     ]
 
 

@@ -19,7 +19,7 @@ import difflib
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -67,6 +67,20 @@ class SearchingPlayer(Player, Protocol):
 
     def stop(self) -> None:
         """Let a search under way end with what it has found; may be called from another thread, and at any time."""
+
+
+@runtime_checkable
+class SelectivePlayer(SearchingPlayer, Protocol):
+    """A player that can be told which moves to think about."""
+
+    def search_among(
+        self,
+        state: State,
+        permits: Callable[[int], bool] | None,
+        seconds: float | None = None,
+        on_progress: Progress | None = None,
+    ) -> Analysis:
+        """Search as `search` does, of the moves that are legal only those permitted; all where none is."""
 
 
 @runtime_checkable
@@ -206,6 +220,11 @@ class PlayerSpec:
     def kind(self) -> Kind:
         """Return what is known of such players."""
         return PLAYERS.get(self.name, MODEL_KIND)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether its seed matters, so that each game wants a player of its own."""
+        return self.kind.is_random and not (self.name == "policy" and not self.options.get("temperature"))
 
 
 def parse_spec(text: str) -> PlayerSpec:

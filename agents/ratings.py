@@ -147,7 +147,8 @@ def _match_elo(counts: Sequence[int]) -> Interval:
     c = Z**2 / n
     middle = (score + c / 2) / (1 + c)
     half = math.sqrt(max(middle**2 - (score**2 + c * calm) / (1 + c), 0.0))
-    estimate = score if 0 < score < 1 else (score * n + 0.5) / (n + 1)
+    games = n * (len(counts) - 1) / 2
+    estimate = score if 0 < score < 1 else (score * games + 0.5) / (games + 1)
     low = elo_difference(middle - half) if score > 0 else -math.inf
     high = elo_difference(middle + half) if score < 1 else math.inf
     return elo_difference(estimate), low, high

@@ -14,8 +14,9 @@ import numpy as np
 from agents.analysis import Analysis, MoveAnalysis, PlayerError, Progress
 from agents.mcts.rollouts import by_rollouts, mixed
 from agents.mcts.root import GREEDY_TEMPERATURE
-from agents.mcts.search import LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
+from agents.mcts.search import EDGE_BYTES, MOST_NODES, LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
 from games.compiled import NDArray
+from games.machine import free_memory
 from games.rules import Game, State, States, to_play
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def make_tree_player(
         gumbel_actions=GUMBEL_ACTIONS if options.get("gumbel") else 0,
     )
     limits = limits_of(options, kind)
+    check_memory(limits, game)
     if settings.gumbel_actions:
         check_gumbel(options, limits)
     evaluate = leaf_evaluator(options, game, network, value_file, seed)
@@ -83,6 +85,17 @@ def limits_of(options: Options, kind: str) -> TreeLimits:
         seconds=float(options.get("seconds", 0.0)),
     )
     return TreeLimits(visits=DEFAULT_VISITS[kind]) if limits == TreeLimits() else limits
+
+
+def check_memory(limits: TreeLimits, game: Game) -> None:
+    """Raise PlayerError for limits whose tree would not fit into memory; one by the clock alone keeps within it."""
+    nodes, free = min(number for number in (limits.visits, limits.nodes, MOST_NODES) if number), free_memory()
+    needed = nodes * game.num_actions * EDGE_BYTES
+    if (limits.visits or limits.nodes) and free is not None and needed > free:
+        name, number = ("nodes", limits.nodes) if limits.nodes else ("visits", limits.visits)
+        raise PlayerError(
+            f"{name}={number}: such a tree may take {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free here"
+        )
 
 
 def check_gumbel(options: Options, limits: TreeLimits) -> None:
@@ -212,14 +225,32 @@ class TreePlayer:
 
         By the clock there are no visits that a Gumbel root could share out: it is then searched by PUCT.
         """
+        return self.search_among(state, None, seconds, on_progress)
+
+    def search_among(
+        self,
+        state: State,
+        permits: Callable[[int], bool] | None,
+        seconds: float | None = None,
+        on_progress: Progress | None = None,
+    ) -> Analysis:
+        """Search some of a position's moves; see SelectivePlayer and `search`."""
         limits = self.limits
         if seconds is not None:
             limits = TreeLimits(nodes=limits.nodes, seconds=0.0 if math.isinf(seconds) else seconds)
         states = np.zeros(1, self._game.dtype)
         states[0] = state
-        return self._act(states, limits, on_progress)[0]
+        legal = np.array(self._game.legal_actions(state))
+        chosen = legal if permits is None else legal[[permits(action) for action in legal.tolist()]]
+        permitted = None
+        if 0 < len(chosen) < len(legal):
+            permitted = np.zeros(self._game.num_actions, np.bool_)
+            permitted[chosen] = True
+        return self._act(states, limits, on_progress, permitted)[0]
 
-    def _act(self, states: States, limits: TreeLimits, on_progress: Progress | None) -> list[Analysis]:
+    def _act(
+        self, states: States, limits: TreeLimits, on_progress: Progress | None, permitted: NDArray | None = None
+    ) -> list[Analysis]:
         if self._game.family == "go":
             # To answer a pass ends the game, which the tree counts with dead stones alive: see agents/go_conduct.py.
             states = states.copy()
@@ -230,7 +261,7 @@ class TreePlayer:
         if all(len(self._game.legal_actions(state)) == 1 for state in states):
             limits = replace(limits, visits=min(limits.visits or FORCED_VISITS, FORCED_VISITS))
         reporter = None if on_progress is None else self._reporter(on_progress, start)
-        search.search(states, limits, reporter)
+        search.search(states, limits, reporter, permitted)
         seconds = time.perf_counter() - start
         return [search.analysis(t, self._temperature, seconds) for t in range(len(states))]
 

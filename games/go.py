@@ -323,6 +323,7 @@ def _game(rows: int, columns: int, komi2: int) -> Game:
             "tromp-taylor": {**common, "ko_rule": POSITIONAL, "suicide": 1},
             "situational": {**common, "ko_rule": SITUATIONAL, "suicide": 0},
             "simple-ko": {**common, "ko_rule": SIMPLE_KO, "suicide": 0},
+            "new-zealand": {**common, "ko_rule": SITUATIONAL, "suicide": 1},
         },
         version=1,
         functions=contract_functions(globals()),

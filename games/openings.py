@@ -69,7 +69,7 @@ THREE_MOVE_BALLOTS = """
 """
 
 
-OPENINGS = {"checkers": "three-move", "go": "corners"}  # what a tournament begins with; else random lines
+THREE_MOVE = "three-move"
 CORNERS = "corners"
 CORNER_POINTS = ((3, 3), (2, 3), (3, 2), (2, 2))  # lines from the edges, counted from 0: 4-4, 3-4, 4-3, 3-3
 LEAST_CORNER_SIZE = 7  # of a board that has room for them
@@ -165,6 +165,13 @@ def corner_openings(game: Game, count: int, seed: int) -> list[Opening]:
     return _different_lines(game, draw, count, rules=None)
 
 
+def default_openings(game: Game) -> str:
+    """Return the choice that a tournament begins with, for `parse_openings`."""
+    if game.family == "go":
+        return CORNERS if min(game.planes_shape[1:]) >= LEAST_CORNER_SIZE else "random:2"
+    return THREE_MOVE if game is CHECKERS else "random:4"
+
+
 def parse_openings(text: str, game: Game, count: int, seed: int, rules: str | None = None) -> list[Opening]:
     """Return at most `count` openings for a choice on the command line; OpeningError where there is no such choice.
 
@@ -179,13 +186,14 @@ def parse_openings(text: str, game: Game, count: int, seed: int, rules: str | No
         if not openings:
             raise OpeningError(f"no line of {match[1]} turns of {game.name} leaves the game open: use a smaller number")
         return openings
-    if text == "three-move" and game is CHECKERS:
+    if text == THREE_MOVE and game is CHECKERS:
         deck = [opening for opening in three_move_openings() if not opening.is_barred]
         random.Random(seed).shuffle(deck)
         return deck[:count]
     if text == CORNERS and game.family == "go":
         return corner_openings(game, count, seed)
-    deck_choice = f"{OPENINGS[game.family]}, " if game.family in OPENINGS else ""
+    usual = default_openings(game)
+    deck_choice = "" if ":" in usual else f"{usual}, "
     raise OpeningError(
         f"no openings {text!r} for {game.name}; there are: none, {deck_choice}random:K (K turns, 1-{MAX_PLIES})"
     )

@@ -154,6 +154,14 @@ def test_any_terminal_will_do(size: tuple[int, int]) -> None:
     console.print(TerminalView(MOMENT, "the note"))
 
 
+@pytest.mark.parametrize(("columns", "has_panel"), [(30, False), (57, False), (58, True), (120, True)])
+def test_a_narrow_terminal_shows_the_game_alone(columns: int, has_panel: bool) -> None:
+    console = Console(file=io.StringIO(), width=columns, height=50, force_terminal=True)
+    lines = console.render_lines(TerminalView(MOMENT, ""), pad=False)
+    assert ("score" in "".join(segment.text for segment in lines[2])) == has_panel
+    assert sum(segment.text.count("▀") for segment in lines[0]) >= 24
+
+
 def test_shrinking_takes_means() -> None:
     picture = np.array([[0, 10], [20, 30], [40, 50], [60, 70]], np.uint8)[..., None].repeat(3, 2)
     np.testing.assert_array_equal(shrink(picture, 2, 1)[..., 0], [[15], [55]])

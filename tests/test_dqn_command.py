@@ -248,6 +248,9 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "dqn-2015", "--priority-exponent", "1"], "--priority-exponent 1.0: only with --prioritised"),
         (["--preset", "quick", "--target-score", "5"], "--target-score 5.0: only with --evaluation-period STEPS"),
         (["--preset", "quick", "--patience", "2"], "--patience 2: only with --evaluation-period STEPS"),
+        (["--preset", "dqn-2013", "--double"], "--double: only with --target-period UPDATES"),
+        (["--learning-rate", "0"], "--learning-rate 0.0: at least"),
+        (["--target-score", "nan"], "--target-score nan: a finite number"),
         (["--noisy", "--epsilon", "0.5"], "--epsilon 0.5: only with --no-noisy"),
         (["--preset", "rainbow", "--epsilon-steps", "7"], "--epsilon-steps 7: only with --no-noisy"),
         (["--preset", "dqn-2015", "--steps", "40000"], "--steps 40000: more than --warmup 50000"),
@@ -308,6 +311,14 @@ def test_the_command_that_is_printed_goes_on_with_the_run(tmp_path: Path) -> Non
         again = dqn_command.parse(words[3:])
         assert again == replace(given, out=directory, resume=True, config=again.config)
         assert again.config == replace(given.config, **changes)
+
+
+@pytest.mark.parametrize("switch", [["--no-prioritised"], ["--distribution", "none"]])
+def test_a_part_of_a_preset_switches_off_alone(switch: list[str]) -> None:
+    from agents.dqn.config import check
+
+    for preset in ("rainbow", "btr"):
+        check(dqn_command.parse(["--preset", preset, *switch]).config, PRESETS[preset])
 
 
 @pytest.mark.parametrize("preset", PRESETS)

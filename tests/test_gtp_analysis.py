@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.analysis import Analysis, MoveAnalysis
-from agents.gtp.analysis import LED_MOVES, UNTRIED_MOVES, Reporter, Request
+from agents.gtp.analysis import UNTRIED_MOVES, Reporter, Request
 from agents.gtp.gogui import heat
 from games.compiled import NDArray
 from games.rules import States
@@ -103,10 +103,17 @@ def test_a_long_list_is_cut_and_few_moves_have_leads_of_their_own(controller: Co
         return re.findall(r"scoreLead (\S+)", lines[0])
 
     leads = reported(0, 0)
-    assert len(leads) == UNTRIED_MOVES and len(set(leads[LED_MOVES:])) == 1 < len(set(leads[:LED_MOVES]))
+    assert len(leads) == UNTRIED_MOVES and len(set(leads)) == 1, "a player that foresees nothing"
     assert len(reported(0, 0, least_moves=40)) == 40
     assert len(reported(0, 0, most_moves=5)) == 5
     assert len(reported(3, 30)) == 30
+
+
+def test_the_move_that_is_chosen_comes_first(controller: Controller) -> None:
+    lines: list[str] = []
+    moves = (MoveAnalysis(40, 9, 0.5, 0.0), MoveAnalysis(41, 3, 0.4, 1.0), MoveAnalysis(42, 1, 0.1, 0.0))
+    Reporter(controller.session, Request(0, 1.0, True), lines.append).report(Analysis(41, 0.0, moves=moves))
+    assert re.findall(r"move (\S+)", lines[0]) == ["F5", "E5", "G5"]
 
 
 def test_a_player_that_foresees_the_points_tells_the_lead() -> None:

@@ -100,6 +100,8 @@ SCRIPTS = {
         ("is_legal b E4", "= 0"),  # the board before White's capture would be back
         ("kata-set-rules chinese", "="),  # KataGo's has simple ko
         ("is_legal b E4", "= 1"),
+        ("kgs-rules new_zealand", "="),
+        ("time_settings 2147483647 0 0", "="),
         ("kgs-rules chinese", "="),
         ("is_legal b E4", "= 0"),
         ("kata-set-rules simple-ko", "="),
@@ -180,7 +182,7 @@ SCRIPTS = {
         ("loadsgf /no/such/file", "? cannot load file"),
         ("loadsgf", "? syntax error; expected loadsgf FILE [MOVE_NUMBER]"),
         ("final_status", "? syntax error; expected final_status VERTEX"),
-        ("time_left b x 1", "? expected seconds, at most 10000000; expected time_left COLOR SECONDS STONES"),
+        ("time_left b x 1", "? expected seconds, at most 2147483647; expected time_left COLOR SECONDS STONES"),
     ],
 }  # fmt: skip
 

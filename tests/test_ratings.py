@@ -162,6 +162,7 @@ def test_match_at_the_edges() -> None:
     elo, low, high = match_elo(10, 0, 0)
     assert elo == pytest.approx(elo_difference(10.5 / 11)) and 0 < low < elo and high == math.inf
     assert match_elo(0, 0, 10) == pytest.approx((-elo, -math.inf, -low))
+    assert paired_match_elo([0, 0, 0, 0, 5])[0] == pytest.approx(elo), "one more game, not one more pair"
     elo, low, high = match_elo(0, 100, 0)
     assert elo == pytest.approx(0, abs=1e-9) and -20 < low < -5 and 5 < high < 20
 

@@ -15,7 +15,7 @@ from agents.analysis import Analysis, MoveAnalysis, PlayerError
 from agents.go_conduct import Conducted, Ending, conduct
 from agents.go_sense import is_eye_filled, mover_lead
 from agents.network_evaluator import load_evaluator
-from agents.player import ForesightedPlayer, SearchingPlayer, make_player
+from agents.player import ForesightedPlayer, SearchingPlayer, SelectivePlayer, make_player
 from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
@@ -226,6 +226,25 @@ def test_a_search_reports_and_can_be_stopped() -> None:
     assert again.nodes == last.nodes, "the tree is kept, and has more visits than the player's limit"
     player.new_game()
     assert player.search(CONNECT_FOUR.new(1)[0]).nodes == 100
+
+
+def test_a_search_keeps_to_the_moves_that_it_may_look_at() -> None:
+    player = make_player("rollouts:visits=50", CONNECT_FOUR)
+    assert isinstance(player, SelectivePlayer)
+    start = CONNECT_FOUR.new(1)[0]
+    assert len(player.search(start).moves) == 7
+    some = player.search_among(start, {1, 5}.__contains__)
+    assert {move.action for move in some.moves} == {1, 5} and some.action in (1, 5)
+    assert sum(move.visits for move in some.moves) == 50, "what all moves were found to be worth is of no use"
+    assert sum(move.prior for move in some.moves) == pytest.approx(1)
+    assert len(player.search_among(start, lambda action: False).moves) == 7, "none is allowed: all are looked at"
+
+
+def test_a_tree_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.tree_players.free_memory", lambda: 1_000_000)
+    make_player("rollouts:visits=1000", CONNECT_FOUR)
+    with pytest.raises(PlayerError, match=r"visits=10000: such a tree may take 0\.0 GB of memory"):
+        make_player("rollouts:visits=10000", CONNECT_FOUR)
 
 
 def test_a_player_that_halves_its_visits_can_search_by_the_clock() -> None:

@@ -204,7 +204,6 @@ def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
         (config.prioritised, "prioritised", ("priority_exponent", "importance_exponent")),
         (config.distribution != "none", "distribution NAME", ("num_atoms",)),
         (config.distribution == "categorical", "distribution categorical", ("v_min", "v_max")),
-        (config.distribution == "none", "distribution none", ("loss",)),
         (config.target_period > 0, "target-period UPDATES", ("double",)),
         (not config.noisy, "no-noisy", ("epsilon", "epsilon_steps")),
         (config.final_learning_rate != 1, "final-learning-rate SHARE", ("learning_rate_hold",)),

@@ -2,12 +2,13 @@
 
 Each report is a line that says of one move after the other `info move VERTEX visits N winrate W prior P lcb L
 scoreLead S order K pv VERTEX ...`. Rates are the mover's: in lz- commands in hundredths of a per cent, else 0 to 1.
-`scoreLead` is the lead after a move by what the network says of each point, or for want of one that does, what is kept
-of it in random games on the average; moves far down the list are given the position's. `ownership` is of the position.
+`scoreLead` is the lead after a move by what the network says of each point; moves far down the list, and all of a
+network that does not say it, are given the position's, for want of better what random games keep of it on the average.
+`ownership` is of the position.
 
-`allow` and `avoid` restrict the moves that are reported and, in genmove_analyze, the move that is made: it is the best
-of those that are permitted, a pass where none is. The search itself looks at all moves, and to whichever move number a
-restriction holds, it holds for this one move only.
+`allow` and `avoid` restrict the moves that are searched and reported and, in genmove_analyze, the move that is made: it
+is the best of those that are permitted, a pass where none is. To whichever move number a restriction holds, it holds
+for this one move only.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ class Request:
     def permits(self, action: int) -> bool:
         """Say whether the move may be listed, and made."""
         return action not in self.avoided and (self.allowed is None or action in self.allowed)
+
+    @property
+    def restriction(self) -> Callable[[int], bool] | None:
+        """Which moves may be searched, None for all."""
+        return self.permits if self.avoided or self.allowed is not None else None
 
 
 def parse_request(session: Session, arguments: Arguments, is_fine: bool) -> Request:
@@ -117,6 +123,7 @@ class Reporter:
         self._state: State = turn_of(session.state, request.colour)
         self._sign = 1 if request.colour == BLACK_PLAYER else -1
         self._leads: dict[int, float] = {}  # of the moves that were reported, by action
+        self._num_led = LED_MOVES if session.is_foresighted else 0
         self._owners = session.owners(self._state) * self._sign if request.ownership else None
         self._due = time.monotonic() + min(request.interval, 0.1)  # the first report does not wait
         self._said: Analysis | None = None  # what was reported last
@@ -154,7 +161,7 @@ class Reporter:
         if not moves and analysis.action != RESIGN:  # a player that gives its choice and nothing else
             moves = [MoveAnalysis(analysis.action, 1, 1.0, analysis.value, analysis.principal_variation)]
         moves = [move for move in moves if request.permits(move.action)]
-        moves.sort(key=lambda move: (-move.visits, move.action != analysis.action, -move.prior))
+        moves.sort(key=lambda move: (move.action != analysis.action, -move.visits, -move.prior))
         tried = sum(move.visits > 0 for move in moves)
         return moves[: min(max(tried or UNTRIED_MOVES, request.least_moves), request.most_moves)]
 
@@ -173,7 +180,7 @@ class Reporter:
             "winrate": self._number(rate),
             "prior": self._number(move.prior),
             "lcb": self._number(bound),
-            "scoreLead": f"{self._lead(move.action if order < LED_MOVES else None):.2f}",
+            "scoreLead": f"{self._lead(move.action if order < self._num_led else None):.2f}",
             "order": order,
         }
         return f"info {' '.join(f'{name} {value}' for name, value in fields.items())} pv {' '.join(names)}"
@@ -206,7 +213,7 @@ def analyze(is_fine: bool) -> Task:
 
         def work(emit: Emit) -> None:
             reporter = Reporter(session, request, emit)
-            reporter.finish(session.analyse(request.colour, math.inf, reporter.hear))
+            reporter.finish(session.analyse(request.colour, math.inf, reporter.hear, request.restriction))
 
         return Stream(work, until_input=True)
 
@@ -221,7 +228,7 @@ def genmove_analyze(is_fine: bool) -> Task:
 
         def work(emit: Emit) -> None:
             reporter = Reporter(session, request, emit)
-            analysis = session.move(request.colour, reporter.hear, permits=request.permits)
+            analysis = session.move(request.colour, reporter.hear, permits=request.restriction)
             reporter.finish(analysis)
             emit(f"play {'resign' if analysis.action == RESIGN else vertex(session, analysis.action)}")
 

@@ -11,7 +11,7 @@ from games.notation import vertex_name
 
 Arguments = tuple[str, ...]
 
-MOST_SECONDS = 10**7
+MOST_SECONDS = 2**31 - 1  # as controllers send that mean no limit
 
 
 def parse_colour(text: str) -> int:
@@ -24,14 +24,14 @@ def parse_colour(text: str) -> int:
 
 def parse_int(text: str, least: int, most: int) -> int:
     """Return a whole number in [least, most]."""
-    if not re.fullmatch("[0-9]{1,9}", text, re.ASCII) or not least <= int(text) <= most:
+    if not re.fullmatch("[0-9]{1,10}", text, re.ASCII) or not least <= int(text) <= most:
         raise UsageError(f"expected a whole number from {least} to {most}")
     return int(text)
 
 
 def parse_seconds(text: str) -> float:
     """Return a time; some controllers send fractions, and what is left may have gone below nothing."""
-    if not re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]*)?", text, re.ASCII) or float(text) > MOST_SECONDS:
+    if not re.fullmatch(r"-?[0-9]{1,10}(\.[0-9]*)?", text, re.ASCII) or float(text) > MOST_SECONDS:
         raise UsageError(f"expected seconds, at most {MOST_SECONDS}")
     return max(float(text), 0.0)
 

@@ -12,11 +12,10 @@ from agents.analysis import Analysis, PlayerError, Progress
 from agents.go_conduct import Ending, conduct, ending_of, status_of
 from agents.gtp.clock import Clock
 from agents.gtp.protocol import GtpError
-from agents.player import ForesightedPlayer, Player, SearchingPlayer
+from agents.player import ForesightedPlayer, Player, SearchingPlayer, SelectivePlayer
 from games import go
 from games.compiled import NDArray
 from games.go_board import MAX_PLIES, NO_POINT, forget
-from games.go_playouts import ownership
 from games.go_status import Status, board_of, expected_owners
 from games.rules import RESIGN, Game, GameError, State, States, apply, is_over
 from games.sgf import SgfGame
@@ -25,7 +24,7 @@ BLACK_PLAYER, WHITE_PLAYER = 0, 1  # the colours of stones are others: games.go_
 COLOURS = ("black", "white")
 LATEST_PLY = MAX_PLIES - 361  # of a record from which searches still have room for their lines
 
-LEAD_PLAYOUTS = 100
+MOST_MOVES = 5000  # of a game: each is kept as a position of 20 kB
 WARM_UP_SECONDS = 0.01
 WARM_UP_SIZE = 3
 ENDING_SECONDS = 0.4  # kept of a move's time where the enemy has passed, to count who has won
@@ -181,6 +180,8 @@ class Session:
         go.setup(start, record.start.black, record.start.white, record.start.to_play)
         positions = [start]
         moves = list(zip(record.players, record.actions, strict=True))[:num_moves]
+        if len(moves) > MOST_MOVES:
+            raise GtpError(f"a game has {MOST_MOVES} moves at most")
         for colour, action in moves:
             positions.append(after_move(positions[-1], colour, action))
         if num_moves < len(record.players):  # a record says who moves, which need not be the other one
@@ -215,6 +216,8 @@ class Session:
 
     def play(self, colour: int, action: int) -> None:
         """Make a move; GtpError where it is not legal."""
+        if len(self.moves) >= MOST_MOVES:
+            raise GtpError(f"a game has {MOST_MOVES} moves at most")
         self.positions.append(after_move(self.state, colour, action))
         self.moves.append((colour, action))
 
@@ -239,11 +242,13 @@ class Session:
         return expected_owners(state) if foreseen is None else foreseen
 
     def lead(self, state: State) -> float:
-        """Return Black's expected lead in points, komi included; random games are less careful here than for owners."""
-        owners = self._foreseen(state)
-        if owners is None:
-            owners = ownership(batch_of(state), LEAD_PLAYOUTS, seed=0)
-        return float(owners.sum()) - int(state.komi2) / 2
+        """Return Black's expected lead in points, komi included."""
+        return float(self.owners(state).sum()) - int(state.komi2) / 2
+
+    @property
+    def is_foresighted(self) -> bool:
+        """Whether the player's network says whose each point becomes."""
+        return self._foreseen(self.state) is not None
 
     def _foreseen(self, state: State) -> NDArray | None:
         """Return whose each point becomes, as the player's network sees it, None where it says nothing of that."""
@@ -253,9 +258,20 @@ class Session:
 
     # --- thinking ---------------------------------------------------------------------------------------------------
 
-    def analyse(self, colour: int, seconds: float | None = None, on_progress: Progress | None = None) -> Analysis:
-        """Return what the player thinks with this colour to move, for `seconds` in the stead of its own limits."""
+    def analyse(
+        self,
+        colour: int,
+        seconds: float | None = None,
+        on_progress: Progress | None = None,
+        permits: Callable[[int], bool] | None = None,
+    ) -> Analysis:
+        """Return what the player thinks with this colour to move, for `seconds` in the stead of its own limits.
+
+        A search looks at the moves that are permitted only.
+        """
         state = turn_of(self.state, colour)
+        if isinstance(self.player, SelectivePlayer):
+            return self.player.search_among(state, permits, seconds, on_progress)
         if isinstance(self.player, SearchingPlayer):
             return self.player.search(state, seconds, on_progress)
         analysis = self.player.act(batch_of(state))[0]
@@ -275,7 +291,7 @@ class Session:
         seconds = self.clock.seconds(colour, moves_left)
         if seconds is not None and (self.state.passes or cleanup):
             seconds = max(seconds - ENDING_SECONDS, seconds / 2)
-        analysis = self.analyse(colour, seconds, on_progress)
+        analysis = self.analyse(colour, seconds, on_progress, permits)
         ending = Ending.CLEANUP if cleanup else ending_of(self.rules)
         analysis = conduct(turn_of(self.state, colour), analysis, ending)
         if permits is None or analysis.action == RESIGN or permits(analysis.action):

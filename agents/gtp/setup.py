@@ -37,10 +37,15 @@ KATAGO_RULES: dict[str, NamedRules] = {  # those that count area, and two by our
     "aga": ("situational", "N-1"),
     "bga": ("situational", "N-1"),
     "french": ("situational", "N-1"),
+    "new-zealand": ("new-zealand", "0"),
     "situational": ("situational", "0"),
     "simple-ko": ("simple-ko", "0"),
 }
-KGS_RULES = {"chinese": KATAGO_RULES["chinese-kgs"], "aga": KATAGO_RULES["aga"]}
+KGS_RULES = {
+    "chinese": KATAGO_RULES["chinese-kgs"],
+    "aga": KATAGO_RULES["aga"],
+    "new_zealand": KATAGO_RULES["new-zealand"],
+}
 
 
 def boardsize(session: Session, arguments: Arguments) -> str:
@@ -111,7 +116,9 @@ def named_rules(session: Session, text: str) -> NamedRules | None:
     bonus = wanted.get("whiteHandicapBonus", "0")
     if bonus not in HANDICAP_BONUSES or wanted.get("hasButton", False):
         return None
-    described = (wanted.get("ko", "POSITIONAL"), bool(wanted.get("suicide", False)))
+    described = (wanted.get("ko", "POSITIONAL"), wanted.get("suicide", False))
+    if not isinstance(described[1], bool):
+        return None
     for name, values in session.game.rule_sets.items():
         if (KO_RULES[values["ko_rule"]], bool(values["suicide"])) == described:
             return name, bonus

@@ -22,7 +22,7 @@ from agents.mcts.root import (
     visit_policy,
 )
 from agents.mcts.simulate import Ahead, Formula, GumbelRoot, Leaves, Opened, absorb, collect, find_below
-from agents.mcts.tree import EDGE, NO_NODE, ROOT, ROOT_EDGE, best_line, keep_subtree, make_forest
+from agents.mcts.tree import EDGE, NO_NODE, ROOT, ROOT_EDGE, best_line, keep_subtree, make_forest, restrict
 from games.compiled import NDArray
 from games.rules import Game, States
 
@@ -104,6 +104,7 @@ class TreeSearch:
         self._is_fresh = np.ones(num_trees, bool)  # roots that have drawn nothing yet
         self._scratch = np.zeros(REUSE_DEPTH + 1, game.dtype)  # the positions on a way down from a root
         self._stopped = False
+        self._is_restricted = False  # the trees: at their roots some actions were left out
 
     def __len__(self) -> int:
         """Return B, the number of trees."""
@@ -119,14 +120,24 @@ class TreeSearch:
                 self._cut_loose(t, node)
             self._roots[t] = states[t]
 
-    def search(self, states: States, limits: TreeLimits, on_step: Callable[[TreeSearch], None] | None = None) -> None:
+    def search(
+        self,
+        states: States,
+        limits: TreeLimits,
+        on_step: Callable[[TreeSearch], None] | None = None,
+        permitted: NDArray | None = None,
+    ) -> None:
         """Search positions, B at the most, until every tree has reached a limit or is solved.
 
-        on_step is called after each evaluation. An evaluator that raises leaves all trees empty. Precondition: no game
-        is over.
+        on_step is called after each evaluation. Of the actions at the roots only those `permitted`, bool[A], are
+        searched, in trees that begin anew. An evaluator that raises leaves all trees empty. Precondition: no game is
+        over, and every position has an action that is permitted.
         """
         start = time.perf_counter()
         self._stopped = False
+        if permitted is not None or self._is_restricted:
+            self.clear()
+        self._is_restricted = permitted is not None
         self.begin(states)
         self._make_room(limits)
         left = self._forest.trees["simulations_left"]
@@ -134,6 +145,9 @@ class TreeSearch:
         left[: len(states)] = self._forest.trees["num_nodes"][: len(states)] == 0
         if left.any():
             self._step(self._puct_root)  # evaluates the roots that no tree knew
+        if permitted is not None:
+            for t in range(len(states)):
+                restrict(self._forest.nodes[t], self._forest.priors[t], self._forest.actions[t], ROOT, permitted)
         for t in range(len(states)):
             self._draw_lots(t)
         left[: len(states)] = self._budgets(limits, len(states))

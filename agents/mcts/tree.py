@@ -138,6 +138,23 @@ def set_priors(nodes, priors, actions, node, logits):
 
 
 @njit
+def restrict(nodes, priors, actions, node, permitted):
+    """Leave a ready node the permitted actions alone, bool[A]; precondition: no edge is open, and one will be left."""
+    here = nodes[node]
+    first, kept = here.first_edge, np.int64(here.first_edge)
+    total = np.float32(0.0)
+    for edge in range(first, first + here.num_edges):
+        if permitted[actions[edge]]:
+            swap_unopened(priors, actions, kept, edge)
+            total += priors[kept]
+            kept += 1
+    here.num_edges = kept - first
+    for edge in range(first, kept):
+        priors[edge] /= total
+    bring_likeliest(nodes, priors, actions, node)
+
+
+@njit
 def bring_likeliest(nodes, priors, actions, node):
     """Exchange the first unopened edge with the one of the highest prior, the first of equals, and return that one."""
     here = nodes[node]

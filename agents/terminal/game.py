@@ -271,11 +271,15 @@ class TerminalGame:
         if self._outcome() is not None:
             self._say("the game is over")
             return None
-        if self._adviser is None:
-            self._adviser = self._make(self._setting.adviser, self._setting.seed)
         states = self._game.new(1)
         states[0] = self._state
-        return self._umpire.conducted(self._state, self._think(self._adviser, states, "the adviser"))
+        try:
+            if self._adviser is None:
+                self._adviser = self._make(self._setting.adviser, self._setting.seed)
+            return self._umpire.conducted(self._state, self._think(self._adviser, states, "the adviser"))
+        except PlayerError as error:
+            self._say(f"the adviser cannot tell: {error}")
+            return None
 
     def _undo(self, argument: str) -> None:
         kept = len(self._turns)

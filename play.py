@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 BOTS = {
     "checkers": ("models/checkers-anaconda", "material:depth=8"),
     "connect_four": ("lines:depth=8",),
-    "go-9x9": ("mcts:model=models/go-9x9-selfplay", "models/go-9x9", "rollouts"),
+    "go-9x9": (
+        "mcts:model=models/go-9x9-selfplay",
+        "mcts:model=models/go-9x9,value=models/go-9x9-value,lambda=0.25",
+        "rollouts",
+    ),
     "go": ("mcts:model=models/go-19x19", "rollouts"),
 }
 SHIPPED = re.compile(r"models/[\w-]+")  # a model folder in a player's spec

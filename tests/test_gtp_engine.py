@@ -45,8 +45,8 @@ def test_what_the_standard_requires_is_there(controller: Controller) -> None:
 
 
 NO_SUCH_RULES = (
-    "? unknown rules; there are chinese, chinese-ogs, chinese-kgs, tromp-taylor, aga, bga, french, situational, "
-    "simple-ko, all count area"
+    "? unknown rules; there are chinese, chinese-ogs, chinese-kgs, tromp-taylor, aga, bga, french, new-zealand, "
+    "situational, simple-ko, all count area"
 )
 SCRIPTS = {
     "sizes": [
@@ -150,7 +150,7 @@ SCRIPTS = {
         ('kata-set-rules {"ko":"SITUATIONAL","scoring":"AREA","hasButton":true}', NO_SUCH_RULES),
         ('kata-set-rules {"ko":"SITUATIONAL","scoring":"AREA","whiteHandicapBonus":"2N"}', NO_SUCH_RULES),
         ("kgs-rules Chinese", "="),
-        ("kgs-rules chinese-ogs", "? unknown rules; there are chinese, aga, all count area"),
+        ("kgs-rules chinese-ogs", "? unknown rules; there are chinese, aga, new_zealand, all count area"),
     ],
     "handicap": [
         ("fixed_handicap 10", "? invalid number of stones"),

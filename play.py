@@ -136,7 +136,7 @@ class Go(Common):
     white: Spec = None
     """player of the white stones"""
     rules: Rules = None
-    """rule set: chinese, tromp-taylor, situational or simple-ko"""
+    """rule set: chinese, tromp-taylor, situational, new-zealand or simple-ko"""
     size: Annotated[str, tyro.conf.arg(metavar="N")] = "19"
     """lines of the board, 1 to 19, or rows and columns, as in 9x13"""
     komi: Annotated[

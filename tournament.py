@@ -74,7 +74,7 @@ class Options:
     """three-move (checkers; the default there), corners (go; the default there), random:K (K turns; else) or none"""
     rules: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """rule set: wcdf (the default), anaconda, open_spiel, endless for checkers; for go chinese (the default),
-    tromp-taylor (no stone is dead), situational, simple-ko"""
+    tromp-taylor (no stone is dead), situational, new-zealand, simple-ko"""
     size: Annotated[str | None, arg(metavar="N", help_behavior_hint="")] = None
     """go: lines of the board, or rows and columns, as in 9x13 (default: 19)"""
     komi: Annotated[float | None, arg(metavar="K", help_behavior_hint="")] = None

@@ -35,7 +35,10 @@ Size = Annotated[
         help="lines of the Go board, or rows and columns, as in 9x13 (default: 19)",
     ),
 ]
-GO_RULES = "chinese, also called positional (the default), tromp-taylor, situational, or simple-ko, also called simple"
+GO_RULES = (
+    "chinese, also called positional (the default), tromp-taylor, situational, new-zealand, "
+    "or simple-ko, also called simple"
+)
 GoRules = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="", help=f"rule set: {GO_RULES}")]
 Rules = Annotated[
     GoRules, arg(help=f"rule set: of checkers endless (the default), wcdf, anaconda or open_spiel; of go {GO_RULES}")

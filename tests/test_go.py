@@ -153,7 +153,13 @@ def test_a_pass_ends_the_ban_of_a_simple_ko_only() -> None:
         assert is_over(state)
         state.passes = 1  # as if the ko had been waited for with moves that changed nothing
         allowed[rules] = is_legal(state, 6)
-    assert allowed == {"chinese": False, "tromp-taylor": False, "situational": False, "simple-ko": True}
+    assert allowed == {
+        "chinese": False,
+        "tromp-taylor": False,
+        "situational": False,
+        "new-zealand": False,
+        "simple-ko": True,
+    }
 
 
 def test_positional_superko_forbids_what_situational_allows() -> None:
@@ -170,7 +176,13 @@ def test_positional_superko_forbids_what_situational_allows() -> None:
         allowed[rules] = is_legal(state, 6)
         if allowed[rules]:
             assert play(state, 6) == plain(text)
-    assert allowed == {"chinese": False, "tromp-taylor": False, "situational": True, "simple-ko": True}
+    assert allowed == {
+        "chinese": False,
+        "tromp-taylor": False,
+        "situational": True,
+        "new-zealand": True,
+        "simple-ko": True,
+    }
 
 
 def test_superko_forbids_a_longer_cycle_that_simple_ko_allows() -> None:
@@ -186,7 +198,13 @@ def test_superko_forbids_a_longer_cycle_that_simple_ko_allows() -> None:
         allowed[rules] = is_legal(state, 2)
         if allowed[rules]:
             assert play(state, 2) == plain(text)
-    assert allowed == {"chinese": False, "tromp-taylor": False, "situational": False, "simple-ko": True}
+    assert allowed == {
+        "chinese": False,
+        "tromp-taylor": False,
+        "situational": False,
+        "new-zealand": False,
+        "simple-ko": True,
+    }
 
 
 def test_a_snapback_retakes_more_than_was_taken() -> None:
@@ -249,7 +267,7 @@ def test_suicide_of_several_stones() -> None:
     """
     for rules in GO.rule_sets:
         state = position(text, rules, to_move=1)
-        assert is_legal(state, 1) == (rules == "tromp-taylor")
+        assert is_legal(state, 1) == (rules in ("tromp-taylor", "new-zealand"))
     state = position(text, "tromp-taylor", to_move=1)
     assert num_taken(state, 1) == 0
     assert play(state, 1) == plain(
@@ -266,7 +284,7 @@ def test_suicide_of_several_stones() -> None:
 def test_suicide_of_one_stone_changes_nothing_and_so_only_superko_forbids_it() -> None:
     text = ". X .\nX . X\n. X ."
     for rules in GO.rule_sets:
-        assert not is_legal(position(text, rules, to_move=1), 4)
+        assert is_legal(position(text, rules, to_move=1), 4) == (rules == "new-zealand")  # it is Black's turn then
     for ko_rule, expected in ((SIMPLE_KO, True), (POSITIONAL, False), (SITUATIONAL, True)):
         state = position(text, "tromp-taylor")
         state.ko_rule = ko_rule
@@ -318,7 +336,13 @@ def test_the_game_ends_after_two_passes_or_at_the_move_limit() -> None:
 
 # --- random games -----------------------------------------------------------------------------------------------------
 
-KO_NAMES = {"chinese": "positional", "tromp-taylor": "positional", "situational": "situational", "simple-ko": "simple"}
+KO_NAMES = {
+    "chinese": "positional",
+    "tromp-taylor": "positional",
+    "situational": "situational",
+    "new-zealand": "situational",
+    "simple-ko": "simple",
+}
 SIZES = [(1, 1), (1, 2), (1, 6), (5, 1), (2, 2), (2, 3), (4, 2), (3, 3), (3, 5), (6, 4), (9, 9), (2, 19), (19, 2)]
 
 
@@ -349,7 +373,7 @@ def check_random_games(rows: int, columns: int, rules: str, count: int) -> None:
     taken = 0
     for _ in range(count):
         state = go_game.new(1, rules)[0]
-        limit, suicide = int(state.move_limit), rules == "tromp-taylor"
+        limit, suicide = int(state.move_limit), bool(state.suicide)
         reference = Go(rows, columns, KO_NAMES[rules], suicide, move_limit=limit)
         while not reference.is_over():
             actions = reference.legal_actions()

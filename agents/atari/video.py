@@ -44,3 +44,11 @@ def video_writer(path: Path, frames_per_second: int) -> Iterator[Callable[[Pictu
     finally:
         if writer is not None:
             writer.close()
+    if writer is not None:
+        reader = imageio_ffmpeg.read_frames(str(path))
+        try:
+            next(reader)  # of a disk that was full at the last flush ffmpeg tells nobody
+        except (OSError, RuntimeError, StopIteration):
+            raise AtariError(f"--video {path}: ffmpeg left no video that can be read; is the disk full?") from None
+        finally:
+            reader.close()

@@ -240,12 +240,13 @@ class TreePlayer:
             limits = TreeLimits(nodes=limits.nodes, seconds=0.0 if math.isinf(seconds) else seconds)
         states = np.zeros(1, self._game.dtype)
         states[0] = state
-        legal = np.array(self._game.legal_actions(state))
-        chosen = legal if permits is None else legal[[permits(action) for action in legal.tolist()]]
         permitted = None
-        if 0 < len(chosen) < len(legal):
-            permitted = np.zeros(self._game.num_actions, np.bool_)
-            permitted[chosen] = True
+        if permits is not None:
+            legal = self._game.legal_actions(state)
+            chosen = list(filter(permits, legal))
+            if 0 < len(chosen) < len(legal):
+                permitted = np.zeros(self._game.num_actions, np.bool_)
+                permitted[chosen] = True
         return self._act(states, limits, on_progress, permitted)[0]
 
     def _act(

@@ -1,7 +1,7 @@
 """Games in step, every action drawn from a policy network: what reinforcement and value learning learn from.
 
-B games, n positions, A actions. In Go the actions to draw from are those that fill no own eye, and a pass
-only where nothing else is left: a network that learnt from people, who resign, would fill its eyes and lose.
+B games, n positions, A actions. In Go the actions to draw from are those that fill no own eye, and a pass only where
+nothing else is left: a network that learnt from people, who resign, would fill its eyes and lose.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def restrict(nodes, priors, actions, node, permitted):
             kept += 1
     here.num_edges = kept - first
     for edge in range(first, kept):
-        priors[edge] /= total
+        priors[edge] = priors[edge] / total if total > 0 else np.float32(1.0) / here.num_edges
     bring_likeliest(nodes, priors, actions, node)
 
 

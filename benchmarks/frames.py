@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from agents.dqn.actor import num_groups
 from agents.dqn.command import processes
 from agents.dqn.config import PRESETS, DqnConfig
 from agents.dqn.learner import Learner
@@ -26,7 +27,7 @@ from benchmarks import frames_peers
 from benchmarks.peers import PeerMissingError
 from benchmarks.timing import BenchError, Document, installed_version
 from games.atari_vector import AtariEnvs
-from games.machine import available_processors
+from games.machine import available_processors, keep_freed_memory
 from nets.precision import choose_device
 
 NUM_ENVS = 32
@@ -48,6 +49,7 @@ def measure(game: str, presets: tuple[str, ...], seconds: float, device_name: st
     except ValueError as error:
         raise BenchError(str(error)) from None
     torch.set_num_threads(1)
+    keep_freed_memory()
     cores = available_processors()
     return {
         "game": game,
@@ -142,7 +144,9 @@ def training(game: str, preset: str, seconds: float, device: torch.device) -> Do
 @contextmanager
 def parts(config: DqnConfig, device: torch.device) -> Iterator[Training]:
     """Yield a training as `train.py dqn` makes it."""
-    envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(0, config))
+    envs = AtariEnvs(
+        config.game, config.num_envs, config.protocol, processes(0, config), num_groups(config, device)
+    )
     try:
         yield Training(config, envs, device)
     finally:

@@ -10,6 +10,7 @@ N games, S frames a stack. Frames, steps and scores are told in `games.atari`.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import signal
 import traceback
@@ -69,11 +70,17 @@ class Step(NamedTuple):
     results: tuple[GameResult, ...]  # of the K games that ended, in their order
 
 
+def _step_of(group: int) -> bytes:
+    """Return the order to step a group's games."""
+    return b"%s %d" % (STEP, group)
+
+
 def _slot_dtype(protocol: Protocol) -> np.dtype[Any]:
     """Return the type of what the processes share of one game."""
     stack = (protocol.num_stack, FRAME_SIZE, FRAME_SIZE)
     return np.dtype(
         [
+            ("group", np.int64),
             ("seed", np.int64),
             ("action", np.int64),
             ("score", np.int64),  # points of the last step
@@ -96,10 +103,12 @@ class _Games:
         self._games = [(AtariGame(game, protocol, slot["frames"]), slot) for slot in slots]
 
     def obey(self, order: bytes) -> None:
-        """Carry out one of the orders in every game."""
+        """Carry out one of the orders in every game, a step in those of its group."""
+        order, _, group = order.partition(b" ")
         for game, slot in self._games:
             if order == STEP:
-                self._step(game, slot)
+                if slot["group"] == int(group):
+                    self._step(game, slot)
             elif order == RESET:
                 game.power_on(int(slot["seed"]))
             elif order == SAVE:
@@ -128,11 +137,23 @@ class AtariEnvs:
 
     `num_processes` 0 runs them in this process, inside `recv`; more run beside it. After `reset`, each game's course
     depends on the seed, its place and its actions alone.
+
+    The games may be in several groups, one part of the places each: while one group steps, the caller can think about
+    the next. A process has its share of every group, so that all of them work on whichever steps.
     """
 
-    def __init__(self, game: str, num_envs: int, protocol: str | Protocol = "nature", num_processes: int = 0) -> None:
+    def __init__(
+        self,
+        game: str,
+        num_envs: int,
+        protocol: str | Protocol = "nature",
+        num_processes: int = 0,
+        num_groups: int = 1,
+    ) -> None:
         if num_envs < 1 or not 0 <= num_processes <= num_envs:
             raise AtariError(f"{num_envs} games in {num_processes} processes: there must be 1 game or more a process")
+        if not 1 <= num_groups <= num_envs:
+            raise AtariError(f"{num_envs} games in {num_groups} groups: there must be 1 game or more a group")
         self.game = find_game(game)
         self.protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
         self.num_envs = num_envs
@@ -140,8 +161,13 @@ class AtariEnvs:
         dtype = _slot_dtype(self.protocol)
         memory = RawArray("B", dtype.itemsize * num_envs)
         self._slots = np.frombuffer(memory, dtype)
+        cuts = np.linspace(0, num_envs, num_groups + 1).round().astype(int).tolist()
+        self.groups = tuple(slice(start, stop) for start, stop in itertools.pairwise(cuts))
+        for group, places in enumerate(self.groups):
+            self._slots["group"][places] = group
         self._workers: list[tuple[Any, Connection]] = []
-        self._is_on = self._is_stepping = False
+        self._is_on = False
+        self._stepping: list[int] = []  # groups whose step has begun, the first one first
         if not num_processes:
             self._games = _Games(self.game, self.protocol, self._slots)
         else:
@@ -152,9 +178,10 @@ class AtariEnvs:
     def _start_processes(self, num_processes: int, memory: Any) -> None:
         compile_kernels()
         context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and numba half alive
-        for part in np.array_split(np.arange(self.num_envs), num_processes):
+        for number in range(num_processes):
             ours, theirs = context.Pipe()
-            arguments = (theirs, memory, int(part[0]), int(part[-1]) + 1, self.game, self.protocol)
+            places = slice(number, None, num_processes)
+            arguments = (theirs, memory, places, self.game, self.protocol)
             process = context.Process(target=_work, args=arguments, daemon=True)
             with child_settings():
                 process.start()
@@ -183,33 +210,36 @@ class AtariEnvs:
         return frames
 
     def step(self, actions: ArrayLike) -> Step:
-        """Take one action, int [N], in every game."""
+        """Take one action, int [N], in every game; precondition: they are one group."""
         self.send(actions)
         return self.recv()
 
-    def send(self, actions: ArrayLike) -> None:
-        """Begin a step; AtariError names an action that does not exist. `recv` must follow.
+    def send(self, actions: ArrayLike, group: int = 0) -> None:
+        """Begin a step of a group's n games, actions int [n]; AtariError names one that does not exist.
 
-        A game whose action is STAY waits: its frames stay, and nothing is said of it.
+        `recv` must follow before the group's next step. A game whose action is STAY waits: its frames stay, and nothing
+        is said of it.
         """
-        actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            raise AtariError(f"{self.num_envs} actions are needed, not {actions.dtype} {list(actions.shape)}")
+        actions, places = np.asarray(actions), self.groups[group]
+        num_games = places.stop - places.start
+        if actions.shape != (num_games,) or actions.dtype.kind not in "iu":
+            raise AtariError(f"{num_games} actions are needed, not {actions.dtype} {list(actions.shape)}")
         if actions.min() < STAY or actions.max() >= self.num_actions:
             raise AtariError(f"actions of {self.game} go from 0 to {self.num_actions - 1}, not {actions.tolist()}")
-        if not self._is_on or self._is_stepping:
+        if not self._is_on or group in self._stepping:
             raise AtariError("recv ends a step before the next" if self._is_on else "reset comes before the first step")
-        self._slots["action"] = actions
-        self._is_stepping = True
-        self._tell(STEP)
+        self._slots["action"][places] = actions
+        self._stepping.append(group)
+        self._tell(_step_of(group))
 
-    def recv(self) -> Step:
-        """Wait for the step that `send` began."""
-        if not self._is_stepping:
-            raise AtariError("send begins a step, and then recv ends it")
-        self._wait(STEP)
-        self._is_stepping = False
-        slots = self._slots
+    def recv(self, group: int = 0) -> Step:
+        """Wait for the step of a group that `send` began; of several groups, first for the one sent first."""
+        if self._stepping[:1] != [group]:
+            raise AtariError("send begins a step, and then recv ends it, group by group in the order sent")
+        self._wait(_step_of(group))
+        self._stepping.pop(0)
+        places = self.groups[group]
+        slots = self._slots[places]
         rewards = slots["score"].astype(np.float32)
         terminated = slots["game_over"].copy()
         if self.protocol.clip_rewards:
@@ -219,7 +249,7 @@ class AtariEnvs:
         truncated = slots["truncated"].copy()
         ended = slots["game_over"] | truncated
         results = tuple(
-            GameResult(place, score, steps, frames, bool(truncated[place]))
+            GameResult(places.start + place, score, steps, frames, bool(truncated[place]))
             for place in np.flatnonzero(ended).tolist()
             for score, steps, frames in [slots["result"][place].tolist()]
         )
@@ -227,7 +257,7 @@ class AtariEnvs:
 
     def get_state(self) -> State:
         """Return arrays with which `set_state` goes on bit for bit, in this process or another; between steps."""
-        if not self._is_on or self._is_stepping:
+        if not self._is_on or self._stepping:
             raise AtariError("games can be saved after reset and between steps only")
         self._obey(SAVE)
         length = self._slots["log_length"].max()
@@ -246,7 +276,8 @@ class AtariEnvs:
             self._slots[name] = state[name]
         self._slots["log"][:, : state["log"].shape[1]] = state["log"]
         self._obey(LOAD)
-        self._is_on, self._is_stepping = True, False
+        self._is_on = True
+        self._stepping.clear()
 
     def close(self) -> None:
         """Stop the processes; nothing else may follow."""
@@ -279,11 +310,11 @@ class AtariEnvs:
                 raise RuntimeError(answer.decode())
 
 
-def _work(connection: Connection, memory: Any, start: int, stop: int, game: str, protocol: Protocol) -> None:
+def _work(connection: Connection, memory: Any, places: slice, game: str, protocol: Protocol) -> None:
     """Be a process of games: do what it is told until it is told to stop, or the other end is gone."""
     for number in (signal.SIGINT, signal.SIGTERM):  # for the learner, which then saves and stops us
         signal.signal(number, signal.SIG_IGN)
-    games = _Games(game, protocol, np.frombuffer(memory, _slot_dtype(protocol))[start:stop])
+    games = _Games(game, protocol, np.frombuffer(memory, _slot_dtype(protocol))[places])
     with contextlib.suppress(EOFError, ConnectionError):
         while (order := connection.recv_bytes()) != STOP:
             try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 
 
 def available_processors() -> int:
@@ -23,6 +25,17 @@ def free_memory() -> int | None:
         if most is not None and used is not None:
             free.append(max(0, most - used + (_read_number(group / "memory.stat", "inactive_file") or 0)))
     return min(free, default=None)
+
+
+def keep_freed_memory() -> None:
+    """Let this process use freed memory again, where the C library is glibc, rather than give it back each time.
+
+    New pages are cleared, and the arrays of a training step are some thousands of pages.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, 32 << 20)  # the most that it takes; larger arrays are given back
+        mallopt(TRIM_THRESHOLD, 1 << 30)
 
 
 def _control_groups() -> list[Path]:

@@ -75,13 +75,23 @@ class Trunk(nn.Module):
         return out
 
     def of_scaled(self, x: Tensor, scale: float) -> Tensor:
-        """Return what `forward` does of scale * x; a first convolution's filters, which are fewer, take the scale."""
+        """Return what `forward` does of scale * x, bytes or floats.
+
+        A first convolution's filters, which are fewer, take the scale.
+        """
         first, *others = self.layers
         out: Tensor
-        if type(first) is not nn.Conv2d or first._forward_hooks:
-            out = self(x * scale)
+        if not isinstance(first, nn.Conv2d) or first._forward_hooks:
+            out = self(as_float(x) * scale)
             return out
+        if not getattr(first, "takes_bytes", False):
+            x = as_float(x)
         out = first._conv_forward(x, first.weight * scale, first.bias)
         for layer in others:
             out = layer(out)
         return out
+
+
+def as_float(x: Tensor) -> Tensor:
+    """Return integers and booleans as float32, floats of any width as they are."""
+    return x if x.is_floating_point() else x.float()

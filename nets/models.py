@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nets import anaconda_layout
 from nets.blocks import Block, Linear, Shape, Tanh, Windows
-from nets.cnn import Trunk
+from nets.cnn import Trunk, as_float
 from nets.heads import OwnershipHeadSpec, PolicySpec, QHeadSpec, ScoreHeadSpec, ValueHeadSpec
 from nets.model_file import Header, ModelFileError, model_header, read_model_file, write_model_file
 from nets.precision import computing_in
@@ -55,7 +55,7 @@ class QNetwork(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Map frames [B, C, H, W], bytes or floats, to the head's output, [B, A] or [B, A, N]."""
         with computing_in(self.trunk_dtype, frames.device):
-            features = self.trunk.of_scaled(_as_float(frames), self.spec.input_scale)
+            features = self.trunk.of_scaled(frames, self.spec.input_scale)
         out: Tensor = self.head(features.to(_dtype_of(self.head)))
         return out
 
@@ -132,7 +132,7 @@ class PolicyValueNet(nn.Module):
 
     def forward(self, planes: Tensor) -> PolicyValueOutput:
         """Map planes [B, C, H, W], of any dtype, to the outputs of the heads."""
-        features = self.trunk(_as_float(planes))
+        features = self.trunk(as_float(planes))
         return PolicyValueOutput(
             policy=self.policy(features) if self.policy is not None else None,
             value=self.value(features) if self.value is not None else None,
@@ -281,11 +281,6 @@ def _check_tensors(
         needed = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
         if found != needed:
             raise ModelFileError(path, f"tensor {name!r} is {found}, its architecture needs {needed}")
-
-
-def _as_float(x: Tensor) -> Tensor:
-    """Return integers and booleans as float32, floats of any width as they are."""
-    return x if x.is_floating_point() else x.float()
 
 
 def _transposed(tensor: Tensor) -> Tensor:

@@ -64,6 +64,32 @@ def test_a_game_that_stays_waits_for_the_others(num_processes: int) -> None:
     envs.close()
 
 
+@pytest.mark.parametrize("num_processes", [0, 2])
+def test_groups_step_apart_and_play_the_same_games(num_processes: int) -> None:
+    envs, together = AtariEnvs("breakout", 5, num_processes=num_processes, num_groups=2), AtariEnvs("breakout", 5)
+    assert np.array_equal(envs.reset(seed=5), together.reset(seed=5))
+    first, second = envs.groups
+    rng = np.random.default_rng(0)
+    for _ in range(120):
+        actions = rng.integers(envs.num_actions, size=5)
+        expected = together.step(actions)
+        envs.send(actions[first], 0)
+        envs.send(actions[second], 1)
+        for places, step in zip(envs.groups, (envs.recv(0), envs.recv(1)), strict=True):
+            for name in ("frames", "rewards", "terminated", "ended"):
+                assert np.array_equal(getattr(step, name), getattr(expected, name)[places])
+            assert step.results == tuple(
+                result for result in expected.results if places.start <= result.place < places.stop
+            )
+    envs.send(actions[first], 0)
+    with pytest.raises(AtariError, match="group by group in the order sent"):
+        envs.recv(1)
+    with pytest.raises(AtariError, match="recv ends a step before the next"):
+        envs.send(actions[first], 0)
+    envs.recv(0)
+    envs.close()
+
+
 @pytest.mark.parametrize("game", ["qbert", "breakout", "skiing"])
 def test_a_game_goes_on_exactly_from_any_step(game: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the emulator's own saved states do not, as in Q*bert, and across a renewal of the console."""
@@ -134,6 +160,8 @@ def test_rewards_are_clipped_and_scores_are_not() -> None:
 def test_impossible_numbers_are_refused(num_envs: int, num_processes: int) -> None:
     with pytest.raises(AtariError, match="there must be 1 game or more a process"):
         AtariEnvs("pong", num_envs, num_processes=num_processes)
+    with pytest.raises(AtariError, match="there must be 1 game or more a group"):
+        AtariEnvs("pong", 2, num_groups=3)
 
 
 def test_the_doors_say_what_they_take() -> None:

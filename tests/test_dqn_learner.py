@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.dqn.actor import Actor, q_values
+from agents.dqn.actor import Actor, num_groups, q_values
 from agents.dqn.config import PRESETS, DqnConfig, check
 from agents.dqn.evaluation import evaluate
 from agents.dqn.learner import DivergedError, Learner, priority_errors
@@ -223,7 +223,8 @@ def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
 def test_a_restored_training_goes_on_bit_for_bit(name: str) -> None:
     """For the first one with another number of processes for the games, too."""
     config = COMPOSITIONS[name]
-    ours, theirs = (AtariEnvs("pong", 2, "nature", processes) for processes in (0, int(name == "fast")))
+    groups = num_groups(config, CPU)
+    ours, theirs = (AtariEnvs("pong", 2, "nature", processes, groups) for processes in (0, int(name == "fast")))
     try:
         training = Training(config, ours, CPU)
         rounds = training.rounds()

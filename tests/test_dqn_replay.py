@@ -114,16 +114,22 @@ def test_what_a_replay_draws_is_what_was_written(rollouts: int, prioritised: boo
 
 
 @pytest.mark.parametrize(
-    ("device", "computing", "expected"),
+    ("device", "capability", "computing", "expected"),
     [
-        ("cpu", torch.float32, np.float32),
-        ("cpu", torch.bfloat16, np.uint16),
-        ("cuda", torch.bfloat16, np.uint8),
+        ("cpu", "DEFAULT", torch.float32, np.float32),
+        ("cpu", "AVX2", torch.float32, np.uint8),
+        ("cpu", "AVX512", torch.bfloat16, np.uint16),
+        ("cuda", "AVX512", torch.bfloat16, np.uint8),
     ],
 )
 def test_states_hold_whole_frames_the_newest_last(
-    device: str, computing: torch.dtype, expected: type[np.generic]
+    device: str,
+    capability: str,
+    computing: torch.dtype,
+    expected: type[np.generic],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (2, 4, *FRAME), dtype=np.uint8)
     dtype = state_dtype(torch.device(device), computing)

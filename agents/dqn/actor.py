@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +34,22 @@ class Played(NamedTuple):
     results: list[GameResult]  # games that ended, in their order
 
 
+class Lots(NamedTuple):
+    """What is drawn for one step."""
+
+    explores: NDArray[np.bool_]  # [E]: the action is random, not the best
+    anything: NDArray[np.int64]  # [E]: that random action
+
+
+def num_groups(config: DqnConfig, device: torch.device) -> int:
+    """Return in how many groups the games are acted, so that emulators run while the network thinks.
+
+    One where noise is drawn once for all games, where a learner leaves no processor idle, and on a GPU, which takes all
+    games at once.
+    """
+    return 1 if config.noisy or config.overlap or device.type != "cpu" else min(2, config.num_envs)
+
+
 class Actor:
     """Plays with weights of its own, which `load` brings up to date; see the module."""
 
@@ -48,11 +63,6 @@ class Actor:
         self._noise = torch.Generator().manual_seed(config.seed)
         noise_from(self.network, self._noise)
         self._rng = np.random.default_rng((config.seed, 1))
-        # Noise is drawn once for all games, a learner leaves no processor to spare, and a GPU takes all games at once.
-        is_alone = config.noisy or config.overlap or device.type != "cpu"
-        num_parts = 1 if is_alone else min(config.shards, config.num_envs)
-        self._parts = np.array_split(np.arange(config.num_envs), num_parts)
-        self._threads = ThreadPoolExecutor(num_parts, "acting")
         self._recorded: Recorded[Tensor] | None = None
         self._frames: NDArray[np.uint8] | None = None  # the stacks that come next, [E, 4, 84, 84]
         self._first = np.ones(config.num_envs, np.bool_)
@@ -63,27 +73,40 @@ class Actor:
         copy_weights(network, self.network)
 
     def play(self, num_steps: int, epsilon: Schedule) -> Played:
-        """Take `num_steps` steps in every environment; precondition: all are random in the warm-up."""
+        """Take `num_steps` steps in every environment; precondition: all are random in the warm-up.
+
+        While one group's emulators run, the network thinks about the next group's frames.
+        """
         if self._frames is None:
             self._frames = self.envs.reset(self.config.seed)
         rollout = self._blank(num_steps)
         results: list[GameResult] = []
         for time in range(num_steps):
-            q = self._q_values(self._frames)
-            actions = self._choose(q, epsilon(self.steps))
-            self.envs.send(actions)
-            rollout.frames[time] = self._frames[:, -1]  # while the emulators run
-            rollout.first[time], rollout.actions[time] = self._first, actions
-            rollout.values[time] = q.max(1)
-            step = self.envs.recv()
-            rollout.rewards[time], rollout.terminal[time] = step.rewards, step.terminated
-            rollout.truncated[time] = step.truncated
-            self._frames, self._first = step.frames, step.ended
+            lots = self._draw(epsilon(self.steps))
+            for group, places in enumerate(self.envs.groups):
+                if time:
+                    results += self._receive(rollout, time - 1, group)
+                rollout.frames[time, places] = self._frames[places, -1]
+                rollout.first[time, places] = self._first[places]
+                q = self._q_values(self._frames[places])
+                rollout.values[time, places] = q.max(1)
+                rollout.actions[time, places] = np.where(lots.explores[places], lots.anything[places], q.argmax(1))
+                self.envs.send(rollout.actions[time, places], group)
             self.steps += self.config.num_envs
-            results += step.results
-        if self.config.learns_on_policy:
-            rollout.values[num_steps] = self._q_values(self._frames).max(1)
+        for group, places in enumerate(self.envs.groups):
+            results += self._receive(rollout, num_steps - 1, group)
+            if self.config.learns_on_policy:
+                rollout.values[num_steps, places] = self._q_values(self._frames[places]).max(1)
         return Played(rollout, results)
+
+    def _receive(self, rollout: Rollout, time: int, group: int) -> tuple[GameResult, ...]:
+        """Write down what a group's step at a time led to, and return its games that ended."""
+        assert self._frames is not None
+        step, places = self.envs.recv(group), self.envs.groups[group]
+        rollout.rewards[time, places], rollout.terminal[time, places] = step.rewards, step.terminated
+        rollout.truncated[time, places] = step.truncated
+        self._frames[places], self._first[places] = step.frames, step.ended
+        return step.results
 
     def _blank(self, num_steps: int) -> Rollout:
         """Return a rollout to be filled."""
@@ -104,10 +127,7 @@ class Actor:
             return np.zeros((len(frames), self.envs.num_actions), np.float32)
         if self.device.type == "cuda" and not self.config.noisy:  # noise is drawn on the processor
             return self._replayed(frames)
-        if len(self._parts) == 1:
-            return q_values(self.network, frames, self.device)
-        asked = self._threads.map(lambda part: q_values(self.network, frames[part], self.device), self._parts)
-        return np.concatenate(list(asked))
+        return q_values(self.network, frames, self.device)
 
     @torch.no_grad()
     def _replayed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -117,11 +137,10 @@ class Actor:
             self._recorded = Recorded(self.network.q_values, states)
         return self._recorded(states).cpu().numpy()
 
-    def _choose(self, q: NDArray[np.float32], epsilon: float) -> NDArray[np.int64]:
-        """Return the best action of each environment or, with probability epsilon, any (epsilon-greedy)."""
-        explores = self._rng.random(len(q)) < epsilon
-        anything = self._rng.integers(q.shape[1], size=len(q))
-        return np.where(explores, anything, q.argmax(1))
+    def _draw(self, epsilon: float) -> Lots:
+        """Draw what decides whether environments explore, with probability epsilon (epsilon-greedy), and how."""
+        num_envs = self.config.num_envs
+        return Lots(self._rng.random(num_envs) < epsilon, self._rng.integers(self.envs.num_actions, size=num_envs))
 
     def get_state(self) -> tuple[Arrays, dict[str, Any]]:
         """Return arrays and JSON with which `set_state` goes on bit for bit; precondition: `play` has run."""

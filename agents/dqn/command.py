@@ -101,10 +101,12 @@ def train(options: Options, console: Console) -> None:
     """Train to the last step, saving and evaluating as it goes, then score the best network."""
     import torch
 
+    from agents.dqn.actor import num_groups
     from agents.dqn.loop import Training
     from agents.run import Run, StopSignal
     from games.atari import find_game
     from games.atari_vector import AtariEnvs, GamesLostError
+    from games.machine import keep_freed_memory
     from nets.precision import choose_device
 
     begun = time.monotonic()
@@ -119,6 +121,7 @@ def train(options: Options, console: Console) -> None:
     notice = notice_on(console)
     tell_memory(config, notice)
     torch.set_num_threads(1)
+    keep_freed_memory()
     device = choose_device(options.device)
     with Run.create(
         directory,
@@ -128,7 +131,8 @@ def train(options: Options, console: Console) -> None:
         tensorboard=options.tensorboard,
         notice=notice,
     ) as run:
-        envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(options.processes, config))
+        num_processes = processes(options.processes, config)
+        envs = AtariEnvs(config.game, config.num_envs, config.protocol, num_processes, num_groups(config, device))
         games = evaluation_games(config, config.evaluation_episodes) if config.evaluation_period else None
         try:
             training = Training(config, envs, device)

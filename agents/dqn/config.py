@@ -128,8 +128,7 @@ class DqnConfig:
     overlap: bool = False
     """play the next rollout while the learner learns from those before, with weights that are one round older"""
     shards: int = 2
-    """parts of a minibatch that are learnt at the same time, each in a thread of its own; without overlap the games are
-    acted in so, too"""
+    """parts of a minibatch that are learnt at the same time, each in a thread of its own"""
 
     @property
     def learns_on_policy(self) -> bool:

@@ -22,6 +22,7 @@ from agents.dqn.optimisers import make_optimiser
 from agents.dqn.replay import Arrays, Samples, States, to_device
 from nets.augment import random_shift
 from nets.cuda_graphs import Recorded
+from nets.direct_training import is_worth_it, use_direct
 from nets.layers import noise_from
 from nets.models import QNetwork, QNetworkSpec
 from nets.precision import resolve_precision
@@ -76,6 +77,8 @@ class Learner:
             torch.manual_seed(config.seed)
             network = spec.build()
         network.trunk_dtype = resolve_precision(config.precision, device)
+        if is_worth_it(device, network.trunk_dtype):
+            use_direct(network)
         self.network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.target = copy.deepcopy(self.network) if config.target_period else None
         if self.target is not None:

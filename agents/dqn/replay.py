@@ -17,6 +17,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from games.compiled import njit
+from nets.direct_training import is_worth_it
 
 STACK = 4  # frames in a state
 FRAME = (84, 84)
@@ -137,10 +138,11 @@ def to_states(frames: NDArray[np.uint8], dtype: type[np.generic]) -> States:
 def state_dtype(device: torch.device, computing: torch.dtype) -> type[np.generic]:
     """Return the type that states go to a network in, on a device and computing in a type.
 
-    Bytes to a GPU, over whose bus more would go. On a processor it costs nothing to make floats of them while they are
-    gathered: those that it computes in, of which bfloat16 (as its bits, uint16) holds 0 to 255 without rounding.
+    Bytes to a GPU, over whose bus more would go, and to kernels that make floats of them map by map. Else it costs
+    nothing on a processor to make floats of them while they are gathered: those that it computes in, of which bfloat16
+    (as its bits, uint16) holds 0 to 255 without rounding.
     """
-    if device.type != "cpu":
+    if device.type != "cpu" or is_worth_it(device, computing):
         return np.uint8
     return np.uint16 if computing == torch.bfloat16 else np.float32
 

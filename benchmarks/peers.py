@@ -28,10 +28,13 @@ class PeerMissingError(Exception):
 
 
 def installed(module: str, package: str) -> Any:
-    """Return a peer's module; PeerMissingError where it is not installed."""
+    """Return a peer's module; PeerMissingError where it is not installed, or lacks something itself."""
     if installed_version(package) is None:
         raise PeerMissingError(f"not installed: pip install {package}")
-    return importlib.import_module(module)
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise PeerMissingError(f"cannot be imported: {error}") from None
 
 
 # --- open_spiel -------------------------------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agents.dqn.config import PRESETS
 from benchmarks import bench, frames, frames_peers
-from benchmarks.peers import PeerMissingError
+from benchmarks.peers import PeerMissingError, installed
 from benchmarks.timing import Document
 
 
@@ -71,3 +72,14 @@ def test_what_cannot_be_measured_is_refused(
     assert bench.main(["frames", *options]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_peer_that_is_not_whole_is_told_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_a_peer.py").write_text("import what_it_needs\n")
+    (tmp_path / "half_a_peer-1.0.dist-info").mkdir()
+    (tmp_path / "half_a_peer-1.0.dist-info" / "METADATA").write_text("Name: half-a-peer\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PeerMissingError, match="cannot be imported: No module named 'what_it_needs'"):
+        installed("half_a_peer", "half-a-peer")
+    with pytest.raises(PeerMissingError, match="not installed: pip install no-such-peer"):
+        installed("no_such_peer", "no-such-peer")

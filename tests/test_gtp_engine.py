@@ -149,6 +149,17 @@ SCRIPTS = {
         ('kata-set-rules {"ko":"SIMPLE","scoring":"TERRITORY"}', NO_SUCH_RULES),
         ('kata-set-rules {"ko":"SITUATIONAL","scoring":"AREA","hasButton":true}', NO_SUCH_RULES),
         ('kata-set-rules {"ko":"SITUATIONAL","scoring":"AREA","whiteHandicapBonus":"2N"}', NO_SUCH_RULES),
+        ("kata-set-rules chinese-ogs", "="),
+        ("kata-set-rule ko SIMPLE", "="),
+        ("kata-set-rule whiteHandicapBonus N-1", "="),
+        ("kata-set-rule scoring TERRITORY", "? 'TERRITORY' is no scoring here, or not with the other rules"),
+        (
+            "kata-get-rules",
+            '= {"hasButton": false, "ko": "SIMPLE", "scoring": "AREA", "suicide": false, "tax": "NONE", '
+            '"whiteHandicapBonus": "N-1"}',
+        ),
+        ("kata-set-rule colour red", "? unknown rule; there are hasButton, ko, scoring, suicide, tax, whiteHandicapBonus"),
+        ("kata-set-rule ko", "? syntax error; expected kata-set-rule RULE VALUE"),
         ("kgs-rules Chinese", "="),
         ("kgs-rules chinese-ogs", "? unknown rules; there are chinese, aga, new_zealand, all count area"),
     ],

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agents.durable import replace_file
+from agents.engine_process import shorten
 from agents.gtp.arguments import (
     Arguments,
     colour_to_play,
@@ -90,6 +91,20 @@ def kata_set_rules(session: Session, arguments: Arguments) -> str:
     text = " ".join(arguments)
     found = named_rules(session, text) if text.startswith("{") else KATAGO_RULES.get(text.lower())
     return set_rules(session, found, KATAGO_RULES)
+
+
+def kata_set_rule(session: Session, arguments: Arguments) -> str:
+    """Change one of the rules that kata-get-rules tells, as KataGo's extension of GTP has it."""
+    name, value = exactly(arguments, 2)
+    rules = json.loads(kata_get_rules(session, []))
+    if name not in rules:
+        raise GtpError(f"unknown rule; there are {', '.join(rules)}")
+    rules[name] = {"true": True, "false": False}.get(value.lower(), value)
+    found = named_rules(session, json.dumps(rules))
+    if found is None:
+        raise GtpError(f"{shorten(value)} is no {name} here, or not with the other rules")
+    session.set_rules(*found)
+    return ""
 
 
 def kgs_rules(session: Session, arguments: Arguments) -> str:
@@ -349,6 +364,7 @@ HANDLERS = {
     "komi": Task(komi, "KOMI"),
     "get_komi": Task(get_komi),
     "get_handicap": Task(lambda session, arguments: str(session.handicap)),
+    "kata-set-rule": Task(kata_set_rule, "RULE VALUE"),
     "kata-set-rules": Task(kata_set_rules, "NAME or JSON"),
     "kata-get-rules": Task(kata_get_rules),
     "kgs-rules": Task(kgs_rules, "NAME"),

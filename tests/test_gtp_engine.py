@@ -158,7 +158,10 @@ SCRIPTS = {
             '= {"hasButton": false, "ko": "SIMPLE", "scoring": "AREA", "suicide": false, "tax": "NONE", '
             '"whiteHandicapBonus": "N-1"}',
         ),
-        ("kata-set-rule colour red", "? unknown rule; there are hasButton, ko, scoring, suicide, tax, whiteHandicapBonus"),
+        (
+            "kata-set-rule colour red",
+            "? unknown rule; there are hasButton, ko, scoring, suicide, tax, whiteHandicapBonus",
+        ),
         ("kata-set-rule ko", "? syntax error; expected kata-set-rule RULE VALUE"),
         ("kgs-rules Chinese", "="),
         ("kgs-rules chinese-ogs", "? unknown rules; there are chinese, aga, new_zealand, all count area"),

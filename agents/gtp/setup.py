@@ -96,7 +96,7 @@ def kata_set_rules(session: Session, arguments: Arguments) -> str:
 def kata_set_rule(session: Session, arguments: Arguments) -> str:
     """Change one of the rules that kata-get-rules tells, as KataGo's extension of GTP has it."""
     name, value = exactly(arguments, 2)
-    rules = json.loads(kata_get_rules(session, []))
+    rules = json.loads(kata_get_rules(session, ()))
     if name not in rules:
         raise GtpError(f"unknown rule; there are {', '.join(rules)}")
     rules[name] = {"true": True, "false": False}.get(value.lower(), value)

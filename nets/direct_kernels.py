@@ -2,7 +2,7 @@
 
 For convolutions without padding that have a stride or few channels, as Q-networks have them, whose products are too
 small to gain from matrix libraries. Each tile keeps its sums in registers: ROWS of them, outputs or filter gradients,
-by FILTERS filters, 8 to a register. Written for AVX2; any processor runs them.
+by FILTERS filters. Written for AVX2; any processor runs them.
 
 N maps, H height, W width, C channels, F filters, K window size; maps are [N, H, W, C]. The products of a window and a
 filter are K lines of K C numbers, which lie side by side in both.
@@ -13,67 +13,45 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from games.compiled import njit
+from nets.matrix_kernels import INDEX, LANES, VECTOR, VectorWriter
 
-LANES = 8
-FILTERS = 16  # of a tile: two registers of each row
+FILTERS = 16  # of a tile: two registers of AVX2 in each row
 ROWS = 6  # of a tile: 12 registers of sums
 OUTPUTS_AT_ONCE = 400  # maps are taken together until they have so many outputs, all through a layer: they stay cached
-
-_NUMBER, _INDEX = ir.FloatType(), ir.IntType(32)
-_VECTOR = ir.VectorType(_NUMBER, LANES)
-_REGISTERS = range(FILTERS // LANES)
 
 
 class _Tile:
     """A tile of sums in registers, ROWS by FILTERS, in a kernel under construction."""
 
     def __init__(self, builder: Any) -> None:
-        self.builder = builder
-        self.sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in _REGISTERS] for _ in range(ROWS)]
+        self._builder, self._write = builder, VectorWriter(builder)
+        self._sums = [[cgutils.alloca_once(builder, VECTOR) for _ in range(FILTERS // LANES)] for _ in range(ROWS)]
 
     def load(self, rows: list[Any]) -> None:
         """Start from what lies at the rows' addresses."""
-        for sums, row in zip(self.sums, rows, strict=True):
-            for sum_, vector in zip(sums, self.vectors(row), strict=True):
-                self.builder.store(vector, sum_)
+        for sums, row in zip(self._sums, rows, strict=True):
+            for vector, sum_ in enumerate(sums):
+                self._builder.store(self._write.load(row, vector), sum_)
 
     def store(self, rows: list[Any]) -> None:
         """Write to the rows' addresses."""
-        for sums, row in zip(self.sums, rows, strict=True):
-            for register, sum_ in enumerate(sums):
-                address = self.builder.bitcast(self._part(row, register), _VECTOR.as_pointer())
-                self.builder.store(self.builder.load(sum_), address).align = 4
+        for sums, row in zip(self._sums, rows, strict=True):
+            for vector, sum_ in enumerate(sums):
+                self._write.store(row, vector, self._builder.load(sum_))
 
     def add_products(self, factors: list[Any], row: Any) -> None:
         """Add the FILTERS numbers at the address `row` times the numbers at `factors`, one for each row of the tile."""
-        builder = self.builder
-        signature = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-        multiply_add = cgutils.get_or_insert_function(builder.module, signature, f"llvm.fmuladd.v{LANES}f32")
-        vectors = self.vectors(row)
-        for sums, factor in zip(self.sums, factors, strict=True):
-            undefined = ir.Constant(_VECTOR, ir.Undefined)
-            first = builder.insert_element(undefined, builder.load(factor), _INDEX(0))
-            repeated = builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES))
+        builder, write = self._builder, self._write
+        vectors = [write.load(row, vector) for vector in range(FILTERS // LANES)]
+        for sums, factor in zip(self._sums, factors, strict=True):
+            repeated = write.broadcast(factor, INDEX(0))
             for sum_, vector in zip(sums, vectors, strict=True):
-                builder.store(builder.call(multiply_add, [repeated, vector, builder.load(sum_)]), sum_)
-
-    def vectors(self, row: Any) -> list[Any]:
-        """Return the FILTERS numbers at an address."""
-        loads = []
-        for register in _REGISTERS:
-            load = self.builder.load(self.builder.bitcast(self._part(row, register), _VECTOR.as_pointer()))
-            load.align = 4
-            loads.append(load)
-        return loads
-
-    def _part(self, row: Any, register: int) -> Any:
-        return self.builder.gep(row, [_INDEX(LANES * register)])
+                builder.store(write.multiply_add(repeated, vector, builder.load(sum_)), sum_)
 
 
 def _address(context: Any, builder: Any, signature: Any, arguments: Any, number: int) -> Any:
@@ -84,7 +62,7 @@ def _address(context: Any, builder: Any, signature: Any, arguments: Any, number:
 def _read_offsets(builder: Any, array: Any, first: Any) -> list[Any]:
     """Return ROWS numbers of an array at an address."""
     address = builder.gep(array, [first])
-    return [builder.load(builder.gep(address, [_INDEX(row)])) for row in range(ROWS)]
+    return [builder.load(builder.gep(address, [INDEX(row)])) for row in range(ROWS)]
 
 
 @intrinsic

@@ -38,7 +38,7 @@ def _block(vectors: int, partial: bool) -> Any:
             arrays = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 4, 7))
             _, at_a, row_a, inner_a, _, at_b, row_b, _, at_c, row_c, rows, inner, columns, adding = arguments
             a, b, c = (builder.gep(data, [at]) for data, at in zip(arrays, (at_a, at_b, at_c), strict=True))
-            write = _Writer(builder, columns if partial else None)
+            write = VectorWriter(builder, columns if partial else None)
             last = builder.sub(rows, INDEX(1))
             lines = [
                 builder.select(builder.icmp_signed("<", INDEX(r), rows), INDEX(r), last) for r in range(BLOCK_ROWS)
@@ -84,10 +84,10 @@ def _block(vectors: int, partial: bool) -> Any:
     return block
 
 
-class _Writer:
-    """Writes the few LLVM instructions that a block consists of; with `columns`, of the first so many lanes only."""
+class VectorWriter:
+    """Writes the few LLVM instructions that kernels of vectors consist of; with `columns`, of the first lanes only."""
 
-    def __init__(self, builder: Any, columns: Any) -> None:
+    def __init__(self, builder: Any, columns: Any = None) -> None:
         self.builder = builder
         self.mask = None
         if columns is not None:
@@ -110,12 +110,15 @@ class _Writer:
         return self.builder.bitcast(self.builder.gep(start, [INDEX(vector * LANES)]), VECTOR.as_pointer())
 
     def broadcast(self, start: Any, offset: Any) -> Any:
+        """Return a vector of the number at an address and an offset."""
         return self._splat(self.builder.load(self.builder.gep(start, [offset])), FLOAT)
 
     def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
+        """Return x y + z, rounded once."""
         return self._call(f"llvm.fma.v{LANES}f32", VECTOR, x, y, z)
 
     def load(self, start: Any, vector: int) -> Any:
+        """Return the vector at an address, or one of those after it."""
         address = self._address(start, vector)
         if self.mask is not None:
             name = f"llvm.masked.load.v{LANES}f32.p0"
@@ -123,6 +126,7 @@ class _Writer:
         return self.builder.load(address, align=4)
 
     def store(self, start: Any, vector: int, value: Any) -> None:
+        """Write a vector to an address, or one of those after it."""
         address = self._address(start, vector)
         if self.mask is not None:
             name = f"llvm.masked.store.v{LANES}f32.p0"

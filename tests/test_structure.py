@@ -28,6 +28,7 @@ ALSO_ALLOWED = {
     # Kernels have one cache, and the module that opens it knows no game.
     "nets/winograd_kernels.py": {"games.compiled"},
     "nets/winograd_gradients.py": {"games.compiled"},
+    "nets/direct_kernels.py": {"games.compiled", "numba"},  # the same
     "nets/matrix_kernels.py": {"llvmlite", "numba"},  # registers and vectors, which numba's loops cannot name
     "nets/engines.py": {"onnxruntime", "openvino"},  # optional: more runtimes
     "games/aec.py": {"pettingzoo"},  # optional: the second face of the environments

@@ -37,11 +37,16 @@ def use_direct(model: nn.Module) -> int:
 
 
 def _use_direct_at(layers: nn.Sequential, index: int) -> bool:
-    """Change the convolution at an index, if there is one that fits, and what follows it; return whether it was."""
+    """Change the convolution at an index, if there is one that fits, and what follows it; return whether it was.
+
+    The gradients of maps are whole tiles of channels; a first layer, which needs none, may have any number.
+    """
     conv: nn.Module = layers[index]
     norm: nn.Module = layers[index + 1]
     last = index + 1 + isinstance(norm, nn.GroupNorm)
-    if type(conv) is not nn.Conv2d or not _fits(conv) or last == len(layers) or type(layers[last]) is not nn.ReLU:
+    if last == len(layers) or type(layers[last]) is not nn.ReLU or type(conv) is not nn.Conv2d or not _fits(conv):
+        return False
+    if index > 0 and conv.in_channels % kernels.FILTERS:
         return False
     if type(norm) is nn.GroupNorm:
         if norm.num_groups > 1 or not norm.affine:

@@ -66,12 +66,12 @@ def test_the_gradients_of_maps_are_torchs_too() -> None:
     assert torch.allclose(torch.autograd.grad(model(maps).square().sum(), maps)[0], right, atol=1e-4)
 
 
-@pytest.mark.parametrize("preset", ["fast", "dqn-2015", "dqn-2013"])
-def test_a_q_network_keeps_its_parameters_and_its_answers_to_bytes(preset: str) -> None:
+@pytest.mark.parametrize(("preset", "count"), [("fast", 3), ("dqn-2015", 3), ("dqn-2013", 2), ("pqn", 0)])
+def test_a_q_network_keeps_its_parameters_and_its_answers_to_bytes(preset: str, count: int) -> None:
     network = q_network_spec(PRESETS[preset], 6).build().to(memory_format=torch.channels_last)
     frames = torch.randint(0, 256, (5, 84, 84, 4), dtype=torch.uint8).permute(0, 3, 1, 2)
     names, right = list(network.state_dict()), network(frames)
-    assert use_direct(network) == len(network.spec.trunk) // 2 - (preset == "fast") * 3 - (preset != "fast")
+    assert use_direct(network) == count
     assert list(network.state_dict()) == names
     for same in (network, copy.deepcopy(network)):
         assert torch.allclose(same(frames), right, atol=1e-5)
@@ -91,11 +91,13 @@ def test_only_layers_that_fit_are_changed() -> None:
         nn.Conv2d(16, 24, 3),
         nn.ReLU(),
         nn.Conv2d(24, 16, 3),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3),
         nn.GroupNorm(2, 16),
         nn.ReLU(),
         nn.Conv2d(16, 16, 1),
         nn.ReLU(),
         nn.Conv2d(16, 16, 1),
     )
-    assert use_direct(model) == 1 and type(model[13]) is DirectConv2d
+    assert use_direct(model) == 1 and type(model[15]) is DirectConv2d
     assert use_direct(model) == 0

@@ -86,12 +86,12 @@ class Actor:
             for group, places in enumerate(self.envs.groups):
                 if time:
                     results += self._receive(rollout, time - 1, group)
-                rollout.frames[time, places] = self._frames[places, -1]
-                rollout.first[time, places] = self._first[places]
                 q = self._q_values(self._frames[places])
+                actions = np.where(lots.explores[places], lots.anything[places], q.argmax(1))
+                self.envs.send(actions, group)
+                rollout.frames[time, places] = self._frames[places, -1]  # while the emulators run
+                rollout.first[time, places], rollout.actions[time, places] = self._first[places], actions
                 rollout.values[time, places] = q.max(1)
-                rollout.actions[time, places] = np.where(lots.explores[places], lots.anything[places], q.argmax(1))
-                self.envs.send(rollout.actions[time, places], group)
             self.steps += self.config.num_envs
         for group, places in enumerate(self.envs.groups):
             results += self._receive(rollout, num_steps - 1, group)

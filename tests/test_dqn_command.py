@@ -66,7 +66,8 @@ MOMENTS = [
 
 @pytest.mark.usefixtures("quick")
 def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = [*TINY, "--random-shift", "2", "--shards", "2", "--out"]
+    settling = ["--target-score", "6.5", "--settle-steps", "40"]  # every evaluation gives 6
+    arguments = [*TINY, "--random-shift", "2", "--shards", "2", *settling, "--out"]
     assert dqn_command.main([*arguments, str(tmp_path / "whole")]) == 0
     expected = outcome(tmp_path / "whole")
     for number, (name, call, when) in enumerate(MOMENTS):
@@ -249,6 +250,7 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "quick", "--target-score", "5"], "--target-score 5.0: only with --evaluation-period STEPS"),
         (["--preset", "quick", "--patience", "2"], "--patience 2: only with --evaluation-period STEPS"),
         (["--preset", "dqn-2013", "--double"], "--double: only with --target-period UPDATES"),
+        (["--settle-steps", "7"], "--settle-steps 7: only with --target-score SCORE"),
         (["--learning-rate", "0"], "--learning-rate 0.0: at least"),
         (["--target-score", "nan"], "--target-score nan: a finite number"),
         (["--noisy", "--epsilon", "0.5"], "--epsilon 0.5: only with --no-noisy"),

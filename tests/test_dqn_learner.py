@@ -201,10 +201,15 @@ def test_schedules() -> None:
     assert epsilon_at(replace(config, noisy=True), 600) == 0.0
     config = replace(config, learning_rate=1.0, learning_rate_warmup=4, final_learning_rate=0.5)
     config = replace(config, learning_rate_hold=0.6)
-    times = ((0, 0.0), (1, 0.0), (9, 0.0), (9, 0.6), (9, 0.8), (9, 1.0))
-    rates = [learning_rate_at(config, updates, progress) for updates, progress in times]
-    assert rates == pytest.approx([0.25, 0.5, 1.0, 1.0, 0.75, 0.5])
-    assert learning_rate_at(replace(config, learning_rate_hold=1.0), 9, 1.0) == 1.0
+    config = replace(config, steps=1000, settle_steps=100)
+    times = ((0, 0), (1, 0), (9, 0), (9, 600), (9, 800), (9, 1000), (9, 1200))
+    rates = [learning_rate_at(config, *time) for time in times]
+    assert rates == pytest.approx([0.25, 0.5, 1.0, 1.0, 0.75, 0.5, 0.5])
+    settling = [learning_rate_at(config, 9, steps, 400) for steps in (400, 450, 500, 900)]
+    assert settling == pytest.approx([1.0, 0.75, 0.5, 0.5]), "a good score is near"
+    assert learning_rate_at(config, 9, 650, 640) == pytest.approx(0.9375), "what has changed already does not go back"
+    assert learning_rate_at(replace(config, settle_steps=0), 9, 500, 400) == 1.0
+    assert learning_rate_at(replace(config, learning_rate_hold=1.0), 9, 1000) == 1.0
 
 
 # --- the loop ---------------------------------------------------------------------------------------------------------

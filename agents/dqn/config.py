@@ -94,6 +94,8 @@ class DqnConfig:
     """the step size at the last step, as a share of the first; it changes linearly"""
     learning_rate_hold: float = 0.5
     """share of the steps before it begins to change"""
+    settle_steps: int = 150_000
+    """steps over which it changes at the latest once an evaluation comes near --target-score; 0: no such change"""
     learning_rate_warmup: int = 500
     """updates over which the step size rises from 0"""
     optimiser_epsilon: float = 1e-5
@@ -206,7 +208,9 @@ def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
         (config.target_period > 0, "target-period UPDATES", ("double",)),
         (not config.noisy, "no-noisy", ("epsilon", "epsilon_steps")),
         (config.final_learning_rate != 1, "final-learning-rate SHARE", ("learning_rate_hold",)),
+        (config.final_learning_rate != 1, "final-learning-rate SHARE", ("settle_steps",)),
         (is_evaluated, "evaluation-period STEPS", ("target_score",)),
+        (config.target_score is not None, "target-score SCORE", ("settle_steps",)),
     ):
         for name in names if not is_used else ():
             value = getattr(config, name)

@@ -9,6 +9,7 @@ depend on which is faster.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ class Training:
         self.actor = Actor(config, envs, self.learner.network, device)
         self.source: Source = make_source(config, state_dtype(device, self.learner.network.trunk_dtype))
         self._acting = ThreadPoolExecutor(1, "acting")
+        self._settles_from = math.inf  # agent steps
 
     def rounds(self) -> Iterator[Round]:
         """Yield after each round, until all steps are taken; a round that has begun is always finished."""
@@ -62,6 +64,10 @@ class Training:
             actor.load(self.learner.network)
             yield Round(actor.steps, epsilon_at(config, steps), played.results, learnt)
 
+    def settle(self) -> None:
+        """Let the step size change to its last from now on, if it does not yet: a good score is near."""
+        self._settles_from = min(self._settles_from, self.actor.steps)
+
     def _play(self) -> Played:
         """Play one rollout."""
         return self.actor.play(self.config.rollout, lambda taken: epsilon_at(self.config, taken))
@@ -73,7 +79,7 @@ class Training:
             return learnt
         progress = min(1.0, steps / self.config.steps)  # the last round may take more steps than are left
         for samples in self.source.minibatches(progress):
-            rate = learning_rate_at(self.config, self.learner.num_updates, progress)
+            rate = learning_rate_at(self.config, self.learner.num_updates, steps, self._settles_from)
             found = self.learner.learn(samples, rate)
             self.source.note(samples, found.errors)
             learnt.append(found)
@@ -86,6 +92,7 @@ class Training:
         for name, part in (("actor", self.actor), ("source", self.source)):
             part_arrays, state[name] = part.get_state()
             arrays |= {f"{name}/{key}": array for key, array in part_arrays.items()}
+        state["settles_from"] = None if math.isinf(self._settles_from) else self._settles_from
         return arrays, state
 
     def set_state(self, arrays: Arrays, state: dict[str, Any]) -> None:
@@ -97,6 +104,8 @@ class Training:
         self.learner.set_state(parts["learner"])
         self.actor.set_state(parts["actor"], state["actor"])
         self.source.set_state(parts["source"], state["source"])
+        since = state.get("settles_from")  # which no training had when this was new
+        self._settles_from = math.inf if since is None else since
 
 
 def epsilon_at(config: DqnConfig, steps: int) -> float:
@@ -109,9 +118,11 @@ def epsilon_at(config: DqnConfig, steps: int) -> float:
     return 1.0 + fallen * (config.epsilon - 1.0)
 
 
-def learning_rate_at(config: DqnConfig, updates: int, progress: float) -> float:
-    """Return the optimiser's step size after this many updates, at a share of the training's steps."""
+def learning_rate_at(config: DqnConfig, updates: int, steps: int, settles_from: float = math.inf) -> float:
+    """Return the optimiser's step size after so many updates and agent steps, settling after some of these."""
     warm = min(1.0, (updates + 1) / config.learning_rate_warmup) if config.learning_rate_warmup else 1.0
-    hold = config.learning_rate_hold
+    hold, progress = config.learning_rate_hold, min(1.0, steps / config.steps)
     changed = max(0.0, progress - hold) / (1.0 - hold) if hold < 1.0 else 0.0
+    if config.settle_steps and steps > settles_from:
+        changed = max(changed, min(1.0, (steps - settles_from) / config.settle_steps))
     return config.learning_rate * warm * (1.0 + changed * (config.final_learning_rate - 1.0))

@@ -70,7 +70,7 @@ def run(program: str, train: Callable[[], None]) -> int:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the first round or after the last, or the second one: in between a run saves
-        print(f"{program}: stopped at once; --resume goes on from what was saved last", file=sys.stderr)
+        print(f"{program}: stopped at once; --resume goes on from what was saved, if anything was", file=sys.stderr)
         return STOPPED
     return 0
 

@@ -315,7 +315,8 @@ def _open(
     if saved_config is not None:
         _check_budget(saved_config, config, extendable, saved_step)
     if resume and manifest is None:
-        notice(f"run {directory}: nothing was saved yet, so it starts afresh")
+        found = "there is no such run" if saved_config is None else "nothing was saved"
+        notice(f"run {directory}: {found} yet, so it starts afresh")
     remove_temporaries(directory)
     remove_temporaries(folder)
     if saved_config != config:

@@ -14,7 +14,7 @@ import torch
 from agents.dqn.actor import Actor, num_groups, q_values
 from agents.dqn.config import PRESETS, DqnConfig, check
 from agents.dqn.evaluation import evaluate
-from agents.dqn.learner import DivergedError, Learner, priority_errors
+from agents.dqn.learner import DivergedError, Learner, Learnt, priority_errors
 from agents.dqn.loop import Training, epsilon_at, learning_rate_at
 from agents.dqn.networks import q_network_spec
 from agents.dqn.replay import Samples
@@ -249,6 +249,30 @@ def test_a_restored_training_goes_on_bit_for_bit(name: str) -> None:
     finally:
         ours.close()
         theirs.close()
+
+
+def test_the_step_size_settles_while_the_score_asked_for_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(FAST, steps=320, learning_rate_warmup=0, learning_rate_hold=1.0)
+    config = replace(config, settle_steps=64, target_score=20.0)
+    rates: list[float] = []
+    training = Training(config, AtariEnvs("pong", 2), CPU)
+    learn = training.learner.learn
+
+    def learn_and_note(samples: Samples, rate: float) -> Learnt:
+        rates.append(rate / config.learning_rate)
+        return learn(samples, rate)
+
+    monkeypatch.setattr(training.learner, "learn", learn_and_note)
+    nearness = [20.0, 20.0, None, 20.0, 20.0, 20.0]
+    seen = []
+    for near, _ in zip(nearness, training.rounds(), strict=False):
+        seen.append(rates[-1])
+        training.settle(near)
+    step = config.steps_a_rollout / config.settle_steps * (1 - config.final_learning_rate)
+    assert seen == pytest.approx([1, 1 - step, 1 - 2 * step, 1, 1 - step, 1 - 2 * step])
+    training.config = replace(config, target_score=21.0)
+    next(training.rounds())
+    assert rates[-1] == 1.0, "another score is asked for"
 
 
 @pytest.mark.parametrize("config", [FAST, replace(REPLAY, n_step=3)], ids=["the newest rollout", "replay"])

@@ -248,7 +248,7 @@ def test_resume_starts_afresh_where_nothing_is_saved_and_says_so(
     directory = tmp_path / "run"
     directory.mkdir()
     assert evolve_command.main([*TINY, "--out", str(directory), "--resume"]) == 0
-    assert "nothing was saved yet, so it starts afresh" in notices(capsys)
+    assert "there is no such run yet, so it starts afresh" in notices(capsys)
     assert outcome(directory) == undisturbed(*TINY)
     assert evolve_command.main([*TINY, "--out", str(directory), "--resume"]) == 0, "a finished run may be rated again"
     assert outcome(directory) == undisturbed(*TINY)

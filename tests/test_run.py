@@ -441,13 +441,17 @@ def test_another_config_is_refused_by_field(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run/config.json").read_text()) == {**longer, "sizes": [3, 4]}
 
 
+FOUND = ["there is no such run", "nothing was saved"]
+
+
 def test_resume_with_nothing_saved_starts_afresh_and_says_so(tmp_path: Path) -> None:
     notices: list[str] = []
     with Run.create(tmp_path / "run", {}, resume=True, notice=notices.append) as run:
         run.log(1, score=1)
     with Run.create(tmp_path / "run", {}, resume=True, notice=notices.append) as run:
         assert run.latest() is None
-    assert notices == [f"run {tmp_path / 'run'}: nothing was saved yet, so it starts afresh"] * 2
+    starts = [f"run {tmp_path / 'run'}: {found} yet, so it starts afresh" for found in FOUND]
+    assert notices == starts
     assert (tmp_path / "run/metrics.jsonl").read_bytes() == b""
 
 

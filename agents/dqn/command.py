@@ -69,7 +69,8 @@ class Options:
     """go on with the run in --out (default: the newest); --steps may be larger, and --target-score another. What
     changes with the share of steps done, as the step size does, goes by the new number: it may rise again"""
     stop_after: float = 0.0
-    """minutes after which this call saves and stops, for --resume to go on; 0 for never"""
+    """minutes after which this call saves and stops, for --resume to go on, once games that are being scored are over;
+    0 for never"""
     processes: int = 0
     """processes that run the games, 0 for one a processor, but for the learner's with --overlap; the result does not
     depend on it"""
@@ -137,10 +138,11 @@ def train(options: Options, console: Console) -> None:
         games = evaluation_games(config, config.evaluation_episodes) if config.evaluation_period else None
         try:
             training = Training(config, envs, device)
-            with StopSignal("stopping after this round; a second Ctrl-C stops at once") as stop:
+            message = "stopping after this round and the games that score it; a second Ctrl-C stops at once"
+            with StopSignal(message) as stop:
                 deadline = begun + (60 * options.stop_after or math.inf)
                 ending = run_rounds(run, training, games, stop, deadline, console)
-            if ending is None:
+            if ending is None or time.monotonic() >= deadline:
                 notice(f"stopped; go on with: {resume_command(options, directory)}")
                 return
             notice(f"trained: {ending}; {FURTHER_EPISODES} games score it")
@@ -264,8 +266,8 @@ def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal)
     results = evaluate(learner.kept, games, EVALUATION_SEED, config.evaluation_epsilon, learner.device)
     metrics, is_best = journal.note_evaluation(results)
     target = config.target_score
-    if target is not None and metrics["evaluation"] >= target - NEAR * abs(target):
-        training.settle()
+    if target is not None:
+        training.settle(target if metrics["evaluation"] >= target - NEAR * abs(target) else None)
     if target is not None and metrics["evaluation"] >= target:
         further = further_games(learner.kept, config, CONFIRMATION_SEED, learner.device)
         metrics |= journal.note_confirmation(further)

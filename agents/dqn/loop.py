@@ -45,7 +45,7 @@ class Training:
         self.actor = Actor(config, envs, self.learner.network, device)
         self.source: Source = make_source(config, state_dtype(device, self.learner.network.trunk_dtype))
         self._acting = ThreadPoolExecutor(1, "acting")
-        self._settles_from = math.inf  # agent steps
+        self._settling: tuple[int, float] | None = None  # agent steps after which it began, and for which score
 
     def rounds(self) -> Iterator[Round]:
         """Yield after each round, until all steps are taken; a round that has begun is always finished."""
@@ -64,9 +64,19 @@ class Training:
             actor.load(self.learner.network)
             yield Round(actor.steps, epsilon_at(config, steps), played.results, learnt)
 
-    def settle(self) -> None:
-        """Let the step size change to its last from now on, if it does not yet: a good score is near."""
-        self._settles_from = min(self._settles_from, self.actor.steps)
+    def settle(self, target: float | None) -> None:
+        """From now on, if not yet, let the step size change to its last, as this score is near; None: no score is."""
+        if target is None:
+            self._settling = None
+        elif self._settles_from == math.inf:
+            self._settling = (self.actor.steps, target)
+
+    @property
+    def _settles_from(self) -> float:
+        """Agent steps after which the step size changes to its last, for the score that is asked for today."""
+        if self._settling is None or self._settling[1] != self.config.target_score:
+            return math.inf
+        return self._settling[0]
 
     def _play(self) -> Played:
         """Play one rollout."""
@@ -92,7 +102,7 @@ class Training:
         for name, part in (("actor", self.actor), ("source", self.source)):
             part_arrays, state[name] = part.get_state()
             arrays |= {f"{name}/{key}": array for key, array in part_arrays.items()}
-        state["settles_from"] = None if math.isinf(self._settles_from) else self._settles_from
+        state["settling"] = self._settling
         return arrays, state
 
     def set_state(self, arrays: Arrays, state: dict[str, Any]) -> None:
@@ -104,8 +114,7 @@ class Training:
         self.learner.set_state(parts["learner"])
         self.actor.set_state(parts["actor"], state["actor"])
         self.source.set_state(parts["source"], state["source"])
-        since = state.get("settles_from")  # which no training had when this was new
-        self._settles_from = math.inf if since is None else since
+        self._settling = None if state["settling"] is None else tuple(state["settling"])
 
 
 def epsilon_at(config: DqnConfig, steps: int) -> float:

@@ -253,11 +253,13 @@ def serve(command: Checkers) -> int:
     from agents.hub.engine import HubEngine
     from agents.player import make_player
     from games.checkers import CHECKERS
+    from games.compiled import announce_compilation
 
     foreign = [name for name in ("black", "white", "fen", "rules") if getattr(command, name) is not None]
     if not command.hub or foreign:
         problem = f"--{foreign[0]} has no meaning with --hub" if foreign else "--bot needs --hub"
         raise PlayerError(f"{problem}; as in play.py checkers --hub --bot material:depth=8")
+    announce_compilation()
     player = make_player(command.bot or best_bot(CHECKERS), CHECKERS, command.seed)
     try:
         lines = (line.decode(errors="replace") for line in sys.stdin.buffer)

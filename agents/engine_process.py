@@ -11,15 +11,17 @@ import queue
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from agents.analysis import PlayerError, PlayerTimeoutError
 
 LEAVE_SECONDS = 1.0  # from the word of farewell, or the end of its output, until it is killed
+SILENCE_TOLD_SECONDS = 5.0
 LONGEST_LINE = 1 << 20  # bytes; the rest of a longer line counts as the next one
 MOST_LINES = 10_000  # that wait to be heard; an engine that says more waits itself
 FLOOD_SECONDS = 5.0  # beyond a deadline until lines that have come in time are no longer listened to
@@ -114,6 +116,19 @@ class EngineProcess:
 
     def _listen_to_complaints(self, stream: IO[bytes]) -> None:
         read_lines(stream, lambda line: self._complaints.append(line) if line else None)
+
+
+@contextlib.contextmanager
+def told_when_silent(name: str, protocol: str) -> Iterator[None]:
+    """Inside the block an engine gives its first answer; where that takes long, say on stderr who is waited for."""
+    text = f"player {name!r}: its engine has not answered yet; does it speak {protocol}, with these options? Waiting on"
+    timer = threading.Timer(SILENCE_TOLD_SECONDS, lambda: print(text, file=sys.stderr))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def read_lines(stream: IO[bytes], receive: Callable[[str], None]) -> None:

@@ -184,7 +184,8 @@ def parse_openings(text: str, game: Game, count: int, seed: int, rules: str | No
     if match and 1 <= int(match[1]) <= MAX_PLIES:
         openings = random_openings(game, int(match[1]), count, seed, rules)
         if not openings:
-            raise OpeningError(f"no line of {match[1]} turns of {game.name} leaves the game open: use a smaller number")
+            problem = f"no line of {match[1]} turns of {game.name} leaves the game open"
+            raise OpeningError(f"--openings {text}: {problem}: use a smaller number, or none")
         return openings
     if text == THREE_MOVE and game is CHECKERS:
         deck = [opening for opening in three_move_openings() if not opening.is_barred]

@@ -17,6 +17,7 @@ Shapes: N games, M actions of all games together, S different starting positions
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,13 @@ class Records:
         """Say which games are on boards of a size, bool[N]."""
         sizes = [format_of(self.game).board_of(start) == (rows, columns) for start in self.starts]
         return np.array(sizes, np.bool_)[self.start] if sizes else np.zeros(0, np.bool_)
+
+    def usual_board(self) -> tuple[int, int] | None:
+        """Return the rows and columns that most games are played on; None where there are no games."""
+        counts: Counter[tuple[int, int]] = Counter()
+        for start, count in zip(self.starts, np.bincount(self.start, minlength=len(self.starts)), strict=True):
+            counts[format_of(self.game).board_of(start)] += int(count)
+        return max(counts, key=counts.__getitem__) if len(self) else None
 
     def held_out(self, fraction: float) -> Array:
         """Say which games a validation set of about this fraction of all games has, bool[N].

@@ -137,6 +137,8 @@ def _go_text(state: State) -> str:
         lines.append(f"{rows - row:2}{line}{rows - row}")
     lines += [header, _situation(state, ("Black (X)", "White (O)"))]
     if is_over(state):
+        if state.passes < 2:
+            lines[-1] = f"cut off after {state.ply} moves"
         lines[-1] += f"; Black's area less White's and the komi: {go.area_score(state):+g}"
     if state.captured.any():
         lines.append(f"stones lost: Black {state.captured[0]}, White {state.captured[1]}")

@@ -339,7 +339,7 @@ def point_name(action: int, rows: int, columns: int) -> str:
 
 def analysis_comment(black_win_rate: float, visits: int) -> str:
     """Return what a search thought of a position as a comment; the rate (0 to 1) is Black's."""
-    return f"Black wins {100 * black_win_rate:.1f} %, {visits:,} visits"
+    return f"Black wins {100 * black_win_rate:.1f} %" + (f", {visits:,} visits" if visits else "")
 
 
 def write_game(game: SgfGame) -> bytes:

@@ -153,6 +153,19 @@ def test_answers(engine: Engine, answer: str, expected: str, option: str) -> Non
     assert engine(answer, option).act(NINE.new(1))[0].action == read_vertex(expected, 9, 9)
 
 
+def test_an_engine_that_says_nothing_is_told_of(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("agents.engine_process.SILENCE_TOLD_SECONDS", 0.05)
+    monkeypatch.setattr(client, "READY_SECONDS", 0.5)
+    with pytest.raises(PlayerTimeoutError, match="silent for too long"):
+        make_player("gtp:cat", NINE)
+    assert "player 'gtp:cat': its engine has not answered yet; does it speak GTP" in capsys.readouterr().err
+    monkeypatch.setattr("agents.engine_process.SILENCE_TOLD_SECONDS", 30.0)
+    engine("D4")
+    assert capsys.readouterr().err == ""
+
+
 def test_it_may_resign(engine: Engine) -> None:
     assert engine("resign").act(NINE.new(1))[0].action == RESIGN
 

@@ -138,7 +138,7 @@ SCRIPTS = {
     "rules": [
         ("komi 6.5", "="),
         ("get_komi", "= 6.5"),
-        ("komi 0", "="),
+        ("komi -0", "="),
         ("get_komi", "= 0"),
         ("komi 0.3", "? komi 0.3 is not a multiple of 0.5 from -1000 to 1000"),
         ("komi nan", "? syntax error; expected komi KOMI"),
@@ -152,7 +152,7 @@ SCRIPTS = {
         ("kata-set-rules chinese-ogs", "="),
         ("kata-set-rule ko SIMPLE", "="),
         ("kata-set-rule whiteHandicapBonus N-1", "="),
-        ("kata-set-rule scoring TERRITORY", "? 'TERRITORY' is no scoring here, or not with the other rules"),
+        ("kata-set-rule scoring TERRITORY", "? 'TERRITORY' is no scoring with these rules: kata-set-rules sets all"),
         (
             "kata-get-rules",
             '= {"hasButton": false, "ko": "SIMPLE", "scoring": "AREA", "suicide": false, "tax": "NONE", '
@@ -193,7 +193,7 @@ SCRIPTS = {
         ("5 PLAY b D4", "?5 unknown command"),
         ("6", "?6 unknown command"),
         ("known_command", "? one name is asked for at a time; expected known_command NAME"),
-        ("loadsgf /no/such/file", "? cannot load file"),
+        ("loadsgf /no/such/file", "? cannot load file: there is no such file"),
         ("loadsgf", "? syntax error; expected loadsgf FILE [MOVE_NUMBER]"),
         ("final_status", "? syntax error; expected final_status VERTEX"),
         ("time_left b x 1", "? expected seconds, at most 2147483647; expected time_left COLOR SECONDS STONES"),
@@ -274,7 +274,7 @@ def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) 
     assert controller.ask(f"printsgf {file.with_suffix('.txt')}") == "? cannot write file: its name must end in .sgf"
     assert not file.with_suffix(".txt").exists()
     os.mkfifo(tmp_path / "pipe")
-    assert controller.ask(f"loadsgf {tmp_path / 'pipe'}") == "? cannot load file"
+    assert controller.ask(f"loadsgf {tmp_path / 'pipe'}") == "? cannot load file: there is no such file"
     named = tmp_path / "a game 2"
     named.write_text(text)
     for arguments, count in ((f"{named}", 3), (f"{named} 3", 2)):
@@ -285,9 +285,10 @@ def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) 
     assert "Black (X) to play" in controller.ask("showboard"), "the record's own move comes next"
     controller.tell(f"loadsgf {file} 2")
     file.write_text("(;GM[1]SZ[9];B[aa];W[aa])")
-    assert controller.ask(f"loadsgf {file}") == "? cannot load file"
+    refusal = "? cannot load file: move 2 of this game is not legal under the rules chinese"
+    assert controller.ask(f"loadsgf {file}") == refusal
     file.write_text("(;GM[1]SZ[17];B[aa])")
-    assert controller.ask(f"loadsgf {file}") == "? cannot load file"
+    assert controller.ask(f"loadsgf {file}") == "? cannot load file: unacceptable size"
     assert controller.ask("move_history") == "= white E5", "the game is as before"
 
 
@@ -299,7 +300,7 @@ def test_the_clock_reaches_the_player(controller: Controller, thinker: Thinker) 
     controller.ask("genmove b")
     controller.tell("kgs-time_settings none")
     controller.ask("reg_genmove w")
-    assert thinker.seconds[1:] == [None, pytest.approx(4.9), 0.01, None]
+    assert thinker.seconds[2:] == [None, pytest.approx(4.9), 0.01, None]
 
 
 def test_a_player_that_halves_its_visits_keeps_to_a_clock() -> None:
@@ -404,13 +405,25 @@ def test_it_never_fills_its_own_eyes(controller: Controller, thinker: Thinker) -
     assert controller.ask("genmove w") == "= pass", "suicide"
 
 
-@pytest.mark.parametrize(("handicap", "moves", "expected"), [(False, 24, "resign"), (True, 24, "D4"), (False, 4, "D4")])
-def test_resignation(handicap: bool, moves: int, expected: str) -> None:
+def black_stones(count: int) -> list[str]:
+    """Return commands that place so many of Black's stones, White passing once."""
+    commands = [f"play b {'ABCDEFGHJ'[number % 9]}{9 - 2 * (number // 9)}" for number in range(count)]
+    return [commands[0], "play w pass", *commands[1:]]
+
+
+@pytest.mark.parametrize(
+    ("before", "moves", "expected"),
+    [
+        ((), 24, "resign"),
+        (("set_free_handicap A1 J1",), 24, "D4"),
+        (("play b A1", "play b J1"), 24, "D4"),  # a handicap, too
+        ((), 4, "D4"),
+    ],
+)
+def test_resignation(before: tuple[str, ...], moves: int, expected: str) -> None:
     thinker = Thinker([action for action in range(81) if action % 2], value=0.9)  # White's chance is 5 %
     controller = Controller(thinker)
-    if handicap:
-        controller.tell("set_free_handicap A1 J1")
-    controller.tell(*(f"play b {'ABCDEFGHJ'[number % 9]}{9 - 2 * (number // 9)}" for number in range(moves)))
+    controller.tell(*before, *black_stones(moves))
     answers = [controller.ask("genmove w").split()[1] for _ in range(3)]
     assert "resign" not in answers[:2]
     assert (answers[2] == "resign") == (expected == "resign")
@@ -419,7 +432,7 @@ def test_resignation(handicap: bool, moves: int, expected: str) -> None:
 
 def test_one_engine_for_both_sides_resigns_too() -> None:
     controller = Controller(Thinker(list(range(60, 81)), value=0.9))  # White's chance is 5 %
-    controller.tell(*(f"play b {'ABCDEFGHJ'[number % 9]}{9 - 2 * (number // 9)}" for number in range(24)))
+    controller.tell(*black_stones(24))
     answers = [controller.ask(f"genmove {colour}") for colour in "wbwbw"]
     assert answers[4] == "= resign" and "= resign" not in answers[:4]
     assert controller.ends()

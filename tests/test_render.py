@@ -117,6 +117,8 @@ stones lost: Black 0, White 1
     apply(state, 63)
     assert ansi_board(state).splitlines()[2] == " 6 X . . . . . . . . 6"  # a pass is nowhere
     assert ansi_board(state).splitlines()[-2] == "White (O) has won; Black's area less White's and the komi: -4.5"
+    state.passes, state.move_limit = 0, state.ply
+    assert ansi_board(state).splitlines()[-2].startswith(f"cut off after {state.ply} moves; Black's area less White's")
 
 
 def test_a_game_without_a_drawing_shows_its_record():

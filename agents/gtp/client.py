@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from agents.analysis import Analysis, IllegalMoveError, PlayerError
-from agents.engine_process import EngineProcess, shorten
+from agents.engine_process import EngineProcess, shorten, told_when_silent
 from agents.gtp.protocol import GtpError, parse_vertex
 from games import go
 from games.go_board import LAST_MOVES, POSITIONAL, SIMPLE_KO, SITUATIONAL
@@ -245,7 +245,8 @@ class GtpPlayer:
         self._positions = []
         self._engine = EngineProcess(self.name, self._command)
         try:
-            self.title = self._tell("name", READY_SECONDS)
+            with told_when_silent(self.name, "GTP"):
+                self.title = self._tell("name", READY_SECONDS)
             self._commands = frozenset(self._tell("list_commands").split())
         except PlayerError:
             self.close()

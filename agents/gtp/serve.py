@@ -11,6 +11,7 @@ from agents.gtp.engine import GtpEngine
 from agents.gtp.protocol import input_lines
 from agents.gtp.session import Resignation, Session
 from agents.player import Player, make_player
+from games.compiled import announce_compilation
 from games.rules import Game
 
 CHUNK = 1 << 16  # bytes that are read at once at the most
@@ -25,6 +26,7 @@ def serve(spec_for: Callable[[Game], str], game: Game, rules: str | None, resign
     def make(on: Game) -> Player:
         return make_player(spec_for(on), on, seed=seed)
 
+    announce_compilation()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # an answer may repeat whatever came in
     session = Session(make, game, rules or next(iter(game.rule_sets)), Resignation(winrate=resign))

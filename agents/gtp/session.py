@@ -119,7 +119,11 @@ class Session:
         player = self._make_player(game)
         start = game.new(1, self.rules)[0]
         if isinstance(player, SearchingPlayer):
-            player.search(start, WARM_UP_SECONDS)
+            first = player.search(start, WARM_UP_SECONDS)
+            apply(start, first.action)
+            player.search(start, WARM_UP_SECONDS)  # what it keeps from one move to the next
+            if isinstance(player, SelectivePlayer):
+                player.search_among(start, lambda action: True, WARM_UP_SECONDS)
         else:
             player.act(batch_of(start))
         end = go.game(WARM_UP_SIZE).new(1)[0]
@@ -131,7 +135,7 @@ class Session:
     def set_komi(self, komi: float) -> None:
         """Change the komi, of the game so far too."""
         check_komi(komi)
-        self.komi = komi
+        self.komi = komi + 0.0  # -0 is 0
         self._count_komi()
 
     def _count_komi(self) -> None:
@@ -155,7 +159,7 @@ class Session:
             try:
                 positions.append(after_move(positions[-1], colour, action))
             except GtpError:
-                raise GtpError(f"move {number} of this game is not legal under the rules {rules}") from None
+                raise illegal_in_record(number, rules) from None
         if positions[-1].to_move != self.state.to_move:
             positions[-1] = turn_of(positions[-1], int(self.state.to_move))
         self.rules, self.positions, self.handicap_bonus = rules, positions, handicap_bonus
@@ -182,8 +186,11 @@ class Session:
         moves = list(zip(record.players, record.actions, strict=True))[:num_moves]
         if len(moves) > MOST_MOVES:
             raise GtpError(f"a game has {MOST_MOVES} moves at most")
-        for colour, action in moves:
-            positions.append(after_move(positions[-1], colour, action))
+        for number, (colour, action) in enumerate(moves, start=1):
+            try:
+                positions.append(after_move(positions[-1], colour, action))
+            except GtpError:
+                raise illegal_in_record(number, self.rules) from None
         if num_moves < len(record.players):  # a record says who moves, which need not be the other one
             positions[-1] = turn_of(positions[-1], record.players[num_moves])
         self._take_game(record.start.rows, record.start.columns)
@@ -337,7 +344,8 @@ class Session:
         winrate = winrate_for(colour, analysis.value)
         self._hopeless[colour] = self._hopeless[colour] + 1 if winrate < limits.winrate else 0
         is_late = len(self.moves) >= limits.least_share * self.pass_action
-        return self._hopeless[colour] >= limits.in_a_row and is_late and self.handicap == 0
+        has_handicap = self.handicap or [colour for colour, _ in self.moves[:2]] == [BLACK_PLAYER, BLACK_PLAYER]
+        return self._hopeless[colour] >= limits.in_a_row and is_late and not has_handicap
 
     def stop(self) -> None:
         """End a search under way in another thread."""
@@ -379,6 +387,11 @@ def after_move(state: State, colour: int, action: int) -> State:
         raise GtpError("illegal move")
     apply(state, action)
     return state
+
+
+def illegal_in_record(number: int, rules: str) -> GtpError:
+    """Return the error for a game whose move number `number`, from 1, is not legal."""
+    return GtpError(f"move {number} of this game is not legal under the rules {rules}")
 
 
 def batch_of(state: State) -> States:

@@ -102,7 +102,7 @@ def kata_set_rule(session: Session, arguments: Arguments) -> str:
     rules[name] = {"true": True, "false": False}.get(value.lower(), value)
     found = named_rules(session, json.dumps(rules))
     if found is None:
-        raise GtpError(f"{shorten(value)} is no {name} here, or not with the other rules")
+        raise GtpError(f"{shorten(value)} is no {name} with these rules: kata-set-rules sets all")
     session.set_rules(*found)
     return ""
 
@@ -329,11 +329,13 @@ def loadsgf(session: Session, arguments: Arguments) -> str:
     path = Path(" ".join(arguments[:-1] if has_number else arguments))
     try:
         if not path.is_file():  # a pipe may never end
-            raise GtpError("cannot load file")
+            raise GtpError("there is no such file")
         with path.open("rb") as file:
             session.load(read_game(file.read(MAX_BYTES + 1)), num_moves)
-    except (OSError, ValueError):  # ValueError: of the record, of its moves, of a name with a null byte
-        raise GtpError("cannot load file") from None
+    except OSError as error:
+        raise GtpError(f"cannot load file: {error.strerror}") from None
+    except ValueError as error:  # of the record, of its moves, of a name with a null byte
+        raise GtpError(f"cannot load file: {' '.join(str(error).split())}") from None
     return ""
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agents.analysis import Analysis, IllegalMoveError, PlayerError, Progress
-from agents.engine_process import EngineProcess, shorten
+from agents.engine_process import EngineProcess, shorten, told_when_silent
 from agents.hub.protocol import FRAMES, VARIANT, HubError, format_line, move_name, parse_line, parse_move, position_name
 from games.checkers import NO_JUMPER
 from games.notation import Turn, legal_turns, play_turn
@@ -177,7 +177,8 @@ class HubPlayer:
         """Start the engine and shake hands."""
         self._engine = EngineProcess(self.name, self._command)
         try:
-            self._shake_hands()
+            with told_when_silent(self.name, "the Hub protocol"):
+                self._shake_hands()
         except PlayerError:
             self.close()
             raise

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from games.compiled import NDArray
+from games.go import game as go_game
 from games.record_batches import Batch, PositionReader
 from games.records import Positions, Records, RecordsError
 from games.rules import Game
@@ -71,8 +72,15 @@ def choose_games(records: Records, game: Game, chosen: NDArray, purpose: str) ->
     if not len(positions):
         terms = f"{game.name} without handicap" if game.family == "go" else game.name
         found = f"{int(fit.sum()):,} of {len(records):,} games are of {terms}"
-        raise RecordsError(f"no positions to {purpose}: {found}, {int((fit & chosen).sum())} of them for this")
+        apart = f", {int((fit & chosen).sum())} of them for this" if fit.any() else other_board(records, game)
+        raise RecordsError(f"no positions to {purpose}: {found}{apart}")
     return positions
+
+
+def other_board(records: Records, game: Game) -> str:
+    """Return what to say of records none of which is of this game's board: most are of this one."""
+    board = records.usual_board() if game.family == "go" else None
+    return "" if board is None else f"; most are of {go_game(*board).name}: --game names another board"
 
 
 def fair_starts(reader: PositionReader) -> NDArray:

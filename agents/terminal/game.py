@@ -264,7 +264,8 @@ class TerminalGame:
         self._say(f"it expects {' '.join(self._line_names(analysis)[:12])}")
         for move in sorted(analysis.moves, key=lambda move: (-move.visits, -move.prior))[:LISTED_MOVES]:
             name = self._line_names(Analysis(move.action))[0]
-            self._say(f"  {name:8} {self._expectation(move.value)}, {move.visits} visits, prior {move.prior:.2f}")
+            visits = f", {move.visits} visits" if move.visits else ""
+            self._say(f"  {name:8} {self._expectation(move.value)}{visits}, prior {move.prior:.2f}")
 
     def _advise(self) -> Analysis | None:
         """Return what the adviser thinks of the position; None, having said so, when the game is over."""

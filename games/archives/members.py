@@ -84,6 +84,8 @@ def find_sources(paths: Sequence[Path], suffixes: Collection[str]) -> Found:
         else:
             allowed = ", ".join((*sorted(suffixes), *ARCHIVE_SUFFIXES))
             raise ArchiveError(f"{path} is no file of records by its name; allowed are folders and {allowed}")
+    if not paths:
+        raise ArchiveError("no records: name files, archives or folders of them")
     if not sources:
         raise ArchiveError(f"no records in {', '.join(map(str, paths))}: no {', '.join(sorted(suffixes))}, no archive")
     return Found(sources, num_others)

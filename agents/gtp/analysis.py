@@ -16,8 +16,10 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from agents.analysis import Analysis, MoveAnalysis
 from agents.gtp.arguments import Arguments, parse_colour, parse_int, parse_vertices, vertex
@@ -26,6 +28,7 @@ from agents.gtp.session import BLACK_PLAYER, Session, batch_of, turn_of, winrate
 from games.rules import RESIGN, State, apply, is_over
 
 DEFAULT_INTERVAL = 100  # hundredths of a second
+HERE = -1  # no action: the position itself
 LED_MOVES = 10  # of a report, whose leads are of their own
 UNTRIED_MOVES = 20  # listed where nothing was spent on any
 Z = 1.959964  # standard deviations to the lower end of a 95 % interval
@@ -122,8 +125,7 @@ class Reporter:
         self._session, self._request, self._emit = session, request, emit
         self._state: State = turn_of(session.state, request.colour)
         self._sign = 1 if request.colour == BLACK_PLAYER else -1
-        self._leads: dict[int, float] = {}  # of the moves that were reported, by action
-        self._num_led = LED_MOVES if session.is_foresighted else 0
+        self._leads: dict[int, float] = {}  # expected after a move that was reported, and HERE, komi included
         self._owners = session.owners(self._state) * self._sign if request.ownership else None
         self._due = time.monotonic() + min(request.interval, 0.1)  # the first report does not wait
         self._said: Analysis | None = None  # what was reported last
@@ -138,17 +140,19 @@ class Reporter:
     def finish(self, analysis: Analysis) -> None:
         """Report what the search ended with, unless that was said."""
         if analysis is not self._said:
-            self.report(analysis)
+            self.report(analysis, is_last=True)
 
-    def report(self, analysis: Analysis) -> None:
+    def report(self, analysis: Analysis, is_last: bool = False) -> None:
         """Send a line about all moves."""
-        self._said = analysis
         moves = self._listed(analysis)
+        if self._said is None or not is_last:  # in the end the move is waited for
+            self._find_leads([move.action for move in moves[:LED_MOVES]])
+        self._said = analysis
         parts = [self._info(analysis, move, order) for order, move in enumerate(moves)]
         if self._request.root_info:
             rate = "" if analysis.value is None else f" winrate {self._rate(analysis.value)}"
             visits = sum(move.visits for move in analysis.moves)
-            parts.append(f"rootInfo visits {visits}{rate} scoreLead {self._lead(None):.2f}")
+            parts.append(f"rootInfo visits {visits}{rate} scoreLead {self._leads[HERE]:.2f}")
         if self._owners is not None:
             parts.append("ownership " + " ".join(f"{owner:.3f}" for owner in self._owners))
         if parts:
@@ -180,7 +184,7 @@ class Reporter:
             "winrate": self._number(rate),
             "prior": self._number(move.prior),
             "lcb": self._number(bound),
-            "scoreLead": f"{self._lead(move.action if order < self._num_led else None):.2f}",
+            "scoreLead": f"{self._leads.get(move.action, self._leads[HERE]):.2f}",
             "order": order,
         }
         return f"info {' '.join(f'{name} {value}' for name, value in fields.items())} pv {' '.join(names)}"
@@ -191,15 +195,17 @@ class Reporter:
     def _number(self, rate: float) -> str:
         return f"{rate:.6f}" if self._request.is_fine else str(round(10_000 * rate))
 
-    def _lead(self, action: int | None) -> float:
-        """Return the lead that is expected after a move (None: from here), komi included."""
-        key = -1 if action is None else action
-        if key not in self._leads:
-            states = batch_of(self._state)
-            if action is not None and not is_over(states[0]):
-                apply(states[0], action)
-            self._leads[key] = self._sign * self._session.lead(states[0])
-        return self._leads[key]
+    def _find_leads(self, actions: Sequence[int]) -> None:
+        """Find out the leads after moves, and from here, that are not known yet: all at once, as the clock may run."""
+        wanted = [action for action in (*actions, HERE) if action not in self._leads]
+        if not wanted:
+            return
+        states = np.repeat(batch_of(self._state), len(wanted))
+        for state, action in zip(states, wanted, strict=True):
+            if action != HERE and not is_over(state):
+                apply(state, action)
+        for action, lead in zip(wanted, self._session.leads(states), strict=True):
+            self._leads[action] = self._sign * lead
 
 
 # --- commands -------------------------------------------------------------------------------------------------------

@@ -126,6 +126,8 @@ class Session:
                 player.search_among(start, lambda action: True, WARM_UP_SECONDS)
         else:
             player.act(batch_of(start))
+        if isinstance(player, ForesightedPlayer):
+            player.owners(batch_of(start))
         end = go.game(WARM_UP_SIZE).new(1)[0]
         end.passes = 1
         for ending in Ending:
@@ -245,23 +247,22 @@ class Session:
 
         The player's network says it, or for want of one that does it is the mean over random games.
         """
-        foreseen = self._foreseen(state)
-        return expected_owners(state) if foreseen is None else foreseen
+        foreseen = self._foreseen(batch_of(state))
+        return expected_owners(state) if foreseen is None else foreseen[0]
 
-    def lead(self, state: State) -> float:
-        """Return Black's expected lead in points, komi included."""
-        return float(self.owners(state).sum()) - int(state.komi2) / 2
+    def leads(self, states: States) -> list[float]:
+        """Return Black's expected lead in points, komi included, in positions that are few moves apart.
 
-    @property
-    def is_foresighted(self) -> bool:
-        """Whether the player's network says whose each point becomes."""
-        return self._foreseen(self.state) is not None
+        Where the player's network says nothing of that, all are given the last one's.
+        """
+        foreseen = self._foreseen(states)
+        owners = np.tile(expected_owners(states[-1]), (len(states), 1)) if foreseen is None else foreseen
+        leads: list[float] = (owners.sum(axis=1, dtype=np.float64) - states["komi2"] / 2).tolist()
+        return leads
 
-    def _foreseen(self, state: State) -> NDArray | None:
-        """Return whose each point becomes, as the player's network sees it, None where it says nothing of that."""
-        player = self.player
-        owners = player.owners(batch_of(state)) if isinstance(player, ForesightedPlayer) else None
-        return None if owners is None else owners[0]
+    def _foreseen(self, states: States) -> NDArray | None:
+        """Return whose each point becomes as the player's network sees it, [B, points]; None where it does not say."""
+        return self.player.owners(states) if isinstance(self.player, ForesightedPlayer) else None
 
     # --- thinking ---------------------------------------------------------------------------------------------------
 

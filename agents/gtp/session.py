@@ -27,6 +27,7 @@ LATEST_PLY = MAX_PLIES - 361  # of a record from which searches still have room 
 MOST_MOVES = 5000  # of a game: each is kept as a position of 20 kB
 WARM_UP_SECONDS = 0.01
 WARM_UP_SIZE = 3
+REPORT_SECONDS = 0.15  # kept where someone follows the search: the last report may come late
 ENDING_SECONDS = 0.4  # kept of a move's time where the enemy has passed, to count who has won
 
 HANDICAP_BONUSES = ("0", "N-1", "N")  # points that White gets for a handicap of N stones, as KataGo names them
@@ -297,8 +298,10 @@ class Session:
         """Return the move that the player would make for a colour, by its clock, among those that are permitted."""
         moves_left = (self.pass_action - len(self.moves)) // 3
         seconds = self.clock.seconds(colour, moves_left)
-        if seconds is not None and (self.state.passes or cleanup):
-            seconds = max(seconds - ENDING_SECONDS, seconds / 2)
+        kept = ENDING_SECONDS if self.state.passes or cleanup else 0.0
+        kept += REPORT_SECONDS if on_progress is not None else 0.0
+        if seconds is not None:
+            seconds = max(seconds - kept, seconds / 2)
         analysis = self.analyse(colour, seconds, on_progress, permits)
         ending = Ending.CLEANUP if cleanup else ending_of(self.rules)
         analysis = conduct(turn_of(self.state, colour), analysis, ending)

@@ -108,6 +108,8 @@ def test_a_picture_shows_the_game_and_the_bars() -> None:
     (low, *_, stub), (high, *_, full) = bars(replace(MOMENT, values=values))
     assert (low, high) == ("NOOP", "UP")
     assert (stub, full) == pytest.approx((0.05, 1))
+    chance, choice = (replace(MOMENT, values=values, action=action) for action in (0, 1))
+    assert chance.lines[1].endswith("random") and not choice.lines[1].endswith("random")
     plain, thinking = draw(MOMENT), draw(replace(MOMENT, values=values))
     assert plain.shape == (630, 800 + 272, 3)
     np.testing.assert_array_equal(plain[::3, :800:5], SCREEN)

@@ -53,8 +53,14 @@ class Moment:
         """What is to be read about it."""
         minutes, seconds = divmod(self.frames // FRAMES_PER_SECOND, 60)
         lives = f"   lives {self.lives}" if self.lives else ""
-        lines = [f"score {self.score}{lives}", f"frame {self.frames}   {minutes}:{seconds:02}"]
+        chance = "   random" if self.is_random else ""
+        lines = [f"score {self.score}{lives}", f"frame {self.frames}   {minutes}:{seconds:02}{chance}"]
         return lines if self.values is not None else [*lines, self.action_names[self.action]]
+
+    @property
+    def is_random(self) -> bool:
+        """Whether another action has a greater Q-value: chance has chosen."""
+        return self.values is not None and bool(self.values[self.action] < self.values.max())
 
 
 def bars(moment: Moment) -> list[tuple[str, float, float]]:

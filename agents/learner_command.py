@@ -44,19 +44,34 @@ OptionsT = TypeVar("OptionsT", bound=LearnerOptions)
 
 
 def parse(options: type[OptionsT], arguments: Sequence[str], presets: Mapping[str, Config], program: str) -> OptionsT:
-    """Read a learner's options, those of `config` by default from the preset that is asked for."""
-    preset = ""
-    for position, argument in enumerate(arguments):
-        if argument == "--preset" and position + 1 < len(arguments):
-            preset = arguments[position + 1]
-        elif argument.startswith("--preset="):
-            preset = argument.partition("=")[2]
+    """Read a learner's options, those of `config` by default from the preset that is asked for.
+
+    With --resume those that the run in --out was started with come first, and what is said again counts.
+    """
+    out = value_given("--out", arguments)
+    if out and "--resume" in arguments:
+        from agents.run import read_arguments  # here and not above: --help need not wait for it
+
+        learner, *words = read_arguments(Path(out)) or [""]
+        arguments = [*(words if program.endswith(f" {learner}") else []), *arguments]
+    preset = value_given("--preset", arguments)
     given: dict[str, Any] = {"preset": preset, "config": presets[preset]} if preset in presets else {}
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             given.setdefault(field.name, tyro.MISSING)  # must be said on the command line
     default = options(**given)
     return parsed(program, lambda: tyro.cli(options, args=arguments, default=default, prog=program))
+
+
+def value_given(option: str, arguments: Sequence[str]) -> str:
+    """Return the value that an option is given last, or ""."""
+    value = ""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        if argument == option:
+            value = following
+        elif argument.startswith(f"{option}="):
+            value = argument.partition("=")[2]
+    return value
 
 
 def run(program: str, train: Callable[[], None]) -> int:
@@ -127,13 +142,24 @@ def run_directory(options: LearnerOptions, name: str) -> Path:
 
 def resume_command(learner: str, options: LearnerOptions, preset: Config, directory: Path, **changes: Any) -> str:
     """Return the command line that goes on with a run, some fields of its config changed."""
+    words = run_arguments(learner, options, preset, **changes)
+    minutes = getattr(options, "stop_after", 0.0)
+    words += words_of("stop_after", minutes) if minutes else []
+    return shlex.join(["python", "train.py", *words, "--out", str(directory), "--resume"])
+
+
+def run_arguments(learner: str, options: LearnerOptions, preset: Config, **changes: Any) -> list[str]:
+    """Return a learner and the options that say what its run does, some fields of its config changed.
+
+    Not among them are those of one call alone: --out, --resume, --stop-after.
+    """
     config = dataclasses.replace(options.config, **changes)
-    words = ["python", "train.py", learner, "--preset", options.preset]
+    words = [learner, "--preset", options.preset]
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
-        if field.name not in ("preset", "out", "resume", "config") and value != field.default:
+        if field.name not in ("preset", "out", "resume", "stop_after", "config") and value != field.default:
             words += words_of(field.name, value)
-    return shlex.join([*words, *option_words(config, preset), "--out", str(directory), "--resume"])
+    return [*words, *option_words(config, preset)]
 
 
 def option_words(config: Config, default: Config) -> list[str]:

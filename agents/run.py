@@ -1,6 +1,7 @@
 """The run directory: a learner's config, metrics and checkpoints, such that a kill at any moment loses nothing saved.
 
 config.json            the learner's configuration
+arguments.json         the learner's name and the options of the command line, for --resume to need none of them
 metrics.jsonl          a JSON object a line, "step" first: byte for byte that of a run never killed
 timing.jsonl           the same form, for what no two runs share: seconds, games a second
 tensorboard/           events, where asked for
@@ -19,7 +20,7 @@ import os
 import signal
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -44,6 +45,7 @@ from agents.durable import (
 CHECKPOINTS_KEPT = 3
 
 _CONFIG = "config.json"
+_ARGUMENTS = "arguments.json"
 _LOCK = "run.lock"
 _NOTHING = -1  # the step of a run that has saved nothing
 
@@ -72,6 +74,7 @@ class Run:
         directory: str | os.PathLike[str],
         config: Mapping[str, Any],
         *,
+        arguments: Sequence[str] = (),
         resume: bool = False,
         extendable: Collection[str] = (),
         tensorboard: bool = False,
@@ -80,8 +83,9 @@ class Run:
         """Start a run in a directory that is new or empty, or go on with the one that is there.
 
         With `resume`, metrics and timing are cut back to the newest whole checkpoint, which `latest` then gives.
-        The config must be the saved one except in the (dotted) fields that `extendable` names. `notice` is told, in
-        one line each, what goes on other than asked: a fresh start, a damaged checkpoint. Raises RunError.
+        The config must be the saved one except in the (dotted) fields that `extendable` names. `arguments` are kept for
+        `read_arguments`. `notice` is told, in one line each, what goes on other than asked: a fresh start, a damaged
+        checkpoint. Raises RunError.
         """
         directory = Path(directory)
         with _explained(f"run {directory}"):
@@ -92,7 +96,10 @@ class Run:
             lock = _acquire_lock(directory)
             try:
                 _check_place(directory, resume)  # again: before the lock another process could write
-                return _open(directory, lock, wanted, resume, extendable, new_events, notice)
+                run = _open(directory, lock, wanted, resume, extendable, new_events, notice)
+                if read_arguments(directory) != list(arguments):
+                    replace_file(directory / _ARGUMENTS, json.dumps(list(arguments)).encode() + b"\n")
+                return run
             except BaseException:
                 os.close(lock)
                 raise
@@ -337,6 +344,15 @@ def _open(
         )
     events = new_events(directory / "tensorboard", saved_step + 1) if new_events else None
     return Run(directory, lock, saved_step, metrics, timing, events)
+
+
+def read_arguments(directory: Path) -> list[str]:
+    """Return the learner and the options that a run was started with, nothing where they are not known."""
+    try:
+        words = json.loads((directory / _ARGUMENTS).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else []
 
 
 def write_report(directory: Path, document: Any) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from agents.dqn import command as dqn_command
 from agents.dqn.config import PRESETS, DqnConfig
+from agents.evolution import command as evolve_command
 from agents.run import Run
 from games.atari_vector import AtariEnvs, GameResult
 from nets.model_file import read_header
@@ -173,6 +174,21 @@ def test_a_run_that_the_clock_stops_goes_on_exactly(tmp_path: Path, capsys: pyte
     assert not (tmp_path / "run" / "report.json").exists()
     assert dqn_command.main([*arguments, directory, "--resume"]) == 0
     assert outcome(Path(directory)) == outcome(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_goes_on_although_its_options_are_not_said_again(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    arguments = [*TINY, "--seed", "3", "--l2", "0.1"]
+    assert dqn_command.main([*arguments, "--out", str(whole)]) == 0
+    assert dqn_command.main([*arguments, "--out", str(parts), "--stop-after", "0.000001"]) == 0
+    assert not (parts / "report.json").exists()
+    resumed = ["--out", str(parts), "--resume"]
+    assert dqn_command.main(resumed) == 0
+    assert outcome(parts) == outcome(whole)
+    assert evolve_command.parse(resumed).config == evolve_command.parse([]).config, "whose run that is not"
+    (parts / "arguments.json").write_text("[1, 2")
+    assert dqn_command.parse(resumed).config == PRESETS["fast"], "what is damaged says nothing"
 
 
 @pytest.mark.usefixtures("quick")

@@ -36,7 +36,8 @@ class ReinforceOptions:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/reinforce-PRESET, numbered where that is taken)"""
     resume: bool = False
-    """go on with the run in --out (default: the newest runs/reinforce-PRESET); --iterations may be larger"""
+    """go on with the run in --out, whose options need not be said again (default: the newest runs/reinforce-PRESET);
+    --iterations may be larger"""
     threads: int = 0
     """threads that the network computes with, 0 for one a processor; other numbers round differently"""
     tensorboard: bool = False

@@ -48,6 +48,7 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
         Run.create(
             directory,
             saved,
+            arguments=learner_command.run_arguments("reinforce", options, REINFORCE_PRESETS[options.preset]),
             resume=options.resume,
             extendable={"iterations"},
             tensorboard=options.tensorboard,

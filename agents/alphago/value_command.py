@@ -34,7 +34,7 @@ class ValueOptions:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/value-PRESET, numbered where that is taken)"""
     resume: bool = False
-    """go on with the run in --out (default: the newest runs/value-PRESET)"""
+    """go on with the run in --out, whose options need not be said again (default: the newest runs/value-PRESET)"""
     threads: int = 0
     """threads that the network computes with, 0 for one a processor; other numbers round differently"""
     tensorboard: bool = False

@@ -58,7 +58,14 @@ def train_from(options: ValueOptions, console: Console) -> None:
         "improved": improved.sha256,
     }
     with (
-        Run.create(directory, saved, resume=options.resume, tensorboard=options.tensorboard, notice=notice) as run,
+        Run.create(
+            directory,
+            saved,
+            arguments=learner_command.run_arguments("value", options, VALUE_PRESETS[options.preset]),
+            resume=options.resume,
+            tensorboard=options.tensorboard,
+            notice=notice,
+        ) as run,
         StopSignal("stopping after this step; a second Ctrl-C stops at once") as stop,
     ):
         learner = ValueLearner(run, config, game, (imitating, improved), saved, threads)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nets.explain import Method
 
 HUMAN = "you"
+HUMAN_FRAMES = 108_000  # after which a person's game is cut off: half an hour, where protocols give five minutes
 DRAWINGS_PER_SECOND = 30  # in a terminal, at the most
 KEYS = "arrows or WASD move, space fires, P pauses, Q leaves"
 MOVES = {
@@ -158,7 +159,8 @@ def choose_player(setting: Setting) -> tuple[AtariPlayer, float]:
     protocol = find_protocol(setting.protocol or (model.protocol if model is not None else "nature"))
     epsilon = EPSILONS[protocol.name] if setting.epsilon is None else check_epsilon(setting.epsilon)
     if setting.human:
-        return make_player(HUMAN, game, None, replace(protocol, frame_skip=1, full_action_set=True)), 0.0
+        by_hand = replace(protocol, frame_skip=1, full_action_set=True, max_episode_frames=HUMAN_FRAMES)
+        return make_player(HUMAN, game, None, by_hand), 0.0
     if setting.explain is not None and model is None:
         raise AtariError("--explain looks into a network: --bot names none")
     name = RANDOM if model is None else str(setting.bot or model.path.parent.name)

@@ -66,8 +66,9 @@ class Options:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/dqn-GAME-PRESET, numbered where that is taken)"""
     resume: bool = False
-    """go on with the run in --out (default: the newest); --steps may be larger, and --target-score another. What
-    changes with the share of steps done, as the step size does, goes by the new number: it may rise again"""
+    """go on with the run in --out, whose options need not be said again (default: the newest); --steps may be
+    larger, and --target-score another. What changes with the share of steps done, as the step size does, goes by the
+    new number: it may rise again"""
     stop_after: float = 0.0
     """minutes after which this call saves and stops, for --resume to go on, once games that are being scored are over;
     0 for never"""
@@ -128,6 +129,7 @@ def train(options: Options, console: Console) -> None:
     with Run.create(
         directory,
         {"learner": "dqn", **dataclasses.asdict(config)},
+        arguments=learner_command.run_arguments("dqn", options, PRESETS[options.preset]),
         resume=options.resume,
         extendable=EXTENDABLE,
         tensorboard=options.tensorboard,

@@ -31,7 +31,8 @@ class Options:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/evolve-PRESET, numbered where that is taken)"""
     resume: bool = False
-    """go on with the run in --out (default: the newest runs/evolve-PRESET); --generations may be larger"""
+    """go on with the run in --out, whose options need not be said again (default: the newest runs/evolve-PRESET);
+    --generations may be larger"""
     workers: int = 0
     """games played at a time, 0 for one a processor; the result does not depend on it"""
     tensorboard: bool = False

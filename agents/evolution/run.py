@@ -27,7 +27,7 @@ from agents.evolution.evolve import (
     finalists,
     first_state,
 )
-from agents.learner_command import MOST_SEED, check_ranges, notice_on, option_name, run_directory
+from agents.learner_command import MOST_SEED, check_ranges, notice_on, option_name, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import live_bar
@@ -80,6 +80,7 @@ def train(options: Options, console: Console) -> None:
             Run.create(
                 directory,
                 {"learner": "evolve", **dataclasses.asdict(config)},
+                arguments=run_arguments("evolve", options, PRESETS[options.preset]),
                 resume=options.resume,
                 extendable={"generations"},
                 tensorboard=options.tensorboard,

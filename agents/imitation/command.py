@@ -52,7 +52,8 @@ class Options:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/imitate-PRESET, numbered where that is taken)"""
     resume: bool = False
-    """go on with the run in --out (default: the newest runs/imitate-PRESET); --positions and --minutes may be larger"""
+    """go on with the run in --out, whose options need not be said again (default: the newest runs/imitate-PRESET);
+    --positions and --minutes may be larger"""
     stop_after: float = 0.0
     """minutes after which this call saves and stops, for --resume to go on; 0 for never"""
     threads: int = 0
@@ -81,11 +82,8 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> Options:
     """Read the options, defaults taken from the preset that is asked for, or from the game's own."""
-    names = [argument.partition("=")[0] for argument in arguments]
-    game = arguments[names.index("--game")].partition("=")[2] if "--game" in names else ""
-    if "--game" in arguments:
-        game = next(iter(arguments[arguments.index("--game") + 1 :]), "")
-    if game in DEFAULT_PRESET and "--preset" not in names:
+    game = learner_command.value_given("--game", arguments)
+    if game in DEFAULT_PRESET and not learner_command.value_given("--preset", arguments):
         arguments = ["--preset", DEFAULT_PRESET[game], *arguments]
     return learner_command.parse(Options, arguments, PRESETS, "train.py imitate")
 

@@ -23,7 +23,7 @@ from agents.imitation.command import Options, data_paths, resume_command
 from agents.imitation.config import PRESETS, ImitateConfig, ImitateError
 from agents.imitation.data import SampleStream, Split, split_records
 from agents.imitation.learner import Learner, adapted, mover_logits, train
-from agents.learner_command import notice_on, run_directory
+from agents.learner_command import notice_on, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, encoder_of, load_policy, network_spec, save_for_game
 from agents.run import Run, StopSignal, write_report
@@ -99,6 +99,7 @@ def train_from(options: Options, console: Console) -> None:
         Run.create(
             directory,
             saved_config,
+            arguments=run_arguments("imitate", options, PRESETS[options.preset]),
             resume=options.resume,
             extendable={"positions", "minutes"},
             tensorboard=options.tensorboard,

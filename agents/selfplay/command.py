@@ -44,7 +44,8 @@ class Options:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/selfplay-PRESET, numbered where that is taken)"""
     resume: bool = False
-    """go on with the run in --out (default: the newest runs/selfplay-PRESET); --iterations may be larger"""
+    """go on with the run in --out, whose options need not be said again (default: the newest runs/selfplay-PRESET);
+    --iterations may be larger"""
     stop_after: float = 0.0
     """minutes after which this call stops at the end of an iteration, for --resume to go on; 0 for never"""
     threads: int = 0

@@ -65,6 +65,7 @@ def train_from(options: Options, console: Console) -> None:
         Run.create(
             directory,
             saved,
+            arguments=learner_command.run_arguments("selfplay", options, PRESETS[options.preset]),
             resume=options.resume,
             extendable={"iterations"},
             tensorboard=options.tensorboard,

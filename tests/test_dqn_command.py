@@ -18,6 +18,7 @@ import pytest
 
 from agents.dqn import command as dqn_command
 from agents.dqn.config import PRESETS, DqnConfig
+from agents.dqn.loop import Training
 from agents.evolution import command as evolve_command
 from agents.run import Run
 from games.atari_vector import AtariEnvs, GameResult
@@ -230,6 +231,23 @@ def test_a_lucky_evaluation_does_not_end_a_run(tmp_path: Path, monkeypatch: pyte
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert [line.get("confirmation") for line in lines] == [None, 5, 6, 7]
     assert read_header(directory / "best.safetensors")["training"]["trained_steps"] == 128, "what the target was for"
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_step_size_settles_where_a_score_is_near_until_one_is_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = [3, 17, 18, 15, 14, 13, 18]
+    settled: list[float | None] = []
+
+    def score(network: Any, envs: AtariEnvs, seed: int, *rest: Any) -> tuple[GameResult, ...]:
+        return (GameResult(place=0, score=scores.pop(0) if scores else 0, steps=1, frames=4, truncated=False),)
+
+    monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
+    monkeypatch.setattr(Training, "settle", lambda self, target: settled.append(target))
+    arguments = [*TINY, "--steps", "224", "--evaluation-period", "32", "--target-score", "19", "--out"]
+    assert dqn_command.main([*arguments, str(tmp_path / "run")]) == 0
+    assert settled == [None, 19.0, None, 19.0], "at 3, 18, 13 and 18"
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

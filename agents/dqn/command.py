@@ -33,7 +33,7 @@ FURTHER_EPISODES = 30  # of the closing score, and of the games that confirm a t
 REPORT_SEED = MOST_SEED + 1  # of the closing score: the seeds neither of training nor of the evaluations on the way
 EVALUATION_SEED = MOST_SEED + 2
 CONFIRMATION_SEED = MOST_SEED + 3
-NEAR = 0.1  # distance from a target score, as a share of it, at which the step size settles
+NEAR, FAR = 0.1, 0.3  # below a target score, as a share of it: where the step size settles, and where it no longer does
 GAME_BYTES = 850_000  # that an emulator and its frames take
 TOLD_FROM = 1e9  # bytes of memory that are worth a line
 EXTENDABLE = {"steps", "target_score"}  # fields that a resumed run may change
@@ -269,7 +269,11 @@ def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal)
     metrics, is_best = journal.note_evaluation(results)
     target = config.target_score
     if target is not None:
-        training.settle(target if metrics["evaluation"] >= target - NEAR * abs(target) else None)
+        distance = (target - metrics["evaluation"]) / max(abs(target), 1.0)
+        if distance <= NEAR:
+            training.settle(target)
+        elif distance > FAR:
+            training.settle(None)
     if target is not None and metrics["evaluation"] >= target:
         further = further_games(learner.kept, config, CONFIRMATION_SEED, learner.device)
         metrics |= journal.note_confirmation(further)

@@ -95,7 +95,8 @@ class DqnConfig:
     learning_rate_hold: float = 0.5
     """share of the steps before it begins to change"""
     settle_steps: int = 150_000
-    """steps over which it changes, if not yet, while evaluations are near --target-score; 0: not for that reason"""
+    """steps over which it changes, if not yet, once an evaluation is near --target-score (nine tenths of it) and as
+    long as none is far (below seven tenths); 0: not for that reason"""
     learning_rate_warmup: int = 500
     """updates over which the step size rises from 0"""
     optimiser_epsilon: float = 1e-5

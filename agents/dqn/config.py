@@ -208,8 +208,7 @@ def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
         (config.distribution == "categorical", "distribution categorical", ("v_min", "v_max")),
         (config.target_period > 0, "target-period UPDATES", ("double",)),
         (not config.noisy, "no-noisy", ("epsilon", "epsilon_steps")),
-        (config.final_learning_rate != 1, "final-learning-rate SHARE", ("learning_rate_hold",)),
-        (config.final_learning_rate != 1, "final-learning-rate SHARE", ("settle_steps",)),
+        (config.final_learning_rate != 1, "final-learning-rate SHARE", ("learning_rate_hold", "settle_steps")),
         (is_evaluated, "evaluation-period STEPS", ("target_score",)),
         (config.target_score is not None, "target-score SCORE", ("settle_steps",)),
     ):

@@ -157,12 +157,7 @@ class Session:
         for name in ("ko_rule", "suicide"):
             start[name] = self.game.rule_sets[rules][name]
         forget(start)
-        positions = [start]
-        for number, (colour, action) in enumerate(self.moves, start=1):
-            try:
-                positions.append(after_move(positions[-1], colour, action))
-            except GtpError:
-                raise illegal_in_record(number, rules) from None
+        positions = positions_of(start, self.moves, rules)
         if positions[-1].to_move != self.state.to_move:
             positions[-1] = turn_of(positions[-1], int(self.state.to_move))
         self.rules, self.positions, self.handicap_bonus = rules, positions, handicap_bonus
@@ -185,15 +180,10 @@ class Session:
         handicap = handicap_of(record.start.black, record.start.white)  # HA may tell of stones that are not there
         start = self._empty(go.game(record.start.rows, record.start.columns), komi, handicap)
         go.setup(start, record.start.black, record.start.white, record.start.to_play)
-        positions = [start]
         moves = list(zip(record.players, record.actions, strict=True))[:num_moves]
         if len(moves) > MOST_MOVES:
             raise GtpError(f"a game has {MOST_MOVES} moves at most")
-        for number, (colour, action) in enumerate(moves, start=1):
-            try:
-                positions.append(after_move(positions[-1], colour, action))
-            except GtpError:
-                raise illegal_in_record(number, self.rules) from None
+        positions = positions_of(start, moves, self.rules)
         if num_moves < len(record.players):  # a record says who moves, which need not be the other one
             positions[-1] = turn_of(positions[-1], record.players[num_moves])
         self._take_game(record.start.rows, record.start.columns)
@@ -393,9 +383,15 @@ def after_move(state: State, colour: int, action: int) -> State:
     return state
 
 
-def illegal_in_record(number: int, rules: str) -> GtpError:
-    """Return the error for a game whose move number `number`, from 1, is not legal."""
-    return GtpError(f"move {number} of this game is not legal under the rules {rules}")
+def positions_of(start: State, moves: Sequence[tuple[int, int]], rules: str) -> list[State]:
+    """Return a game's start and the position after each move; GtpError names the first that these rules forbid."""
+    positions = [start]
+    for number, (colour, action) in enumerate(moves, start=1):
+        try:
+            positions.append(after_move(positions[-1], colour, action))
+        except GtpError:
+            raise GtpError(f"move {number} of this game is not legal under the rules {rules}") from None
+    return positions
 
 
 def batch_of(state: State) -> States:

@@ -104,35 +104,30 @@ def _add_outputs(
 
 @intrinsic
 def _add_gradients(
-    typing_context: Any, maps: Any, inputs: Any, line_step: Any, step: Any, height: Any, width: Any, changes: Any,
-    at: Any, num_filters: Any, out: Any, places: Any, to: Any, first: Any,
+    typing_context: Any, maps: Any, inputs: Any, windows: Any, begin: Any, end: Any, changes: Any, num_filters: Any,
+    out: Any, places: Any, to: Any, first: Any,
 ) -> Any:  # fmt: skip
     """For the ROWS inputs i of a window from `first` on, and f < FILTERS: out[places[i] + to + f] +=
-    sum over y < height, x < width of maps[inputs[i] + y line_step + x step] changes[at + (y width + x) num_filters + f].
+    sum over begin <= p < end of maps[windows[p] + inputs[i]] changes[p num_filters + to + f].
 
     Arrays are flat. All is read before anything is written, so that an input may come twice.
-    """  # noqa: E501
-    signature = types.void(
-        maps, inputs, line_step, step, height, width, changes, at, num_filters, out, places, to, first
-    )  # fmt: skip
+    """
+    signature = types.void(maps, inputs, windows, begin, end, changes, num_filters, out, places, to, first)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, line_step, step, height, width, _, at, num_filters, _, _, to, first = arguments
-        maps, inputs, changes, out, places = (
-            _address(context, builder, signature, arguments, number) for number in (0, 1, 6, 9, 10)
+        _, _, _, begin, end, _, num_filters, _, _, to, first = arguments
+        maps, inputs, windows, changes, out, places = (
+            _address(context, builder, signature, arguments, number) for number in (0, 1, 2, 5, 7, 8)
         )
         corners = [builder.gep(maps, [offset]) for offset in _read_offsets(builder, inputs, first)]
-        changes = builder.gep(changes, [at])
+        changes = builder.gep(changes, [to])
         gradients = [builder.gep(out, [builder.add(place, to)]) for place in _read_offsets(builder, places, first)]
         tile = _Tile(builder)
         tile.load(gradients)
-        with cgutils.for_range(builder, height) as line:
-            lines = [builder.gep(corner, [builder.mul(line.index, line_step)]) for corner in corners]
-            line_changes = builder.gep(changes, [builder.mul(builder.mul(line.index, width), num_filters)])
-            with cgutils.for_range(builder, width) as column:
-                offset = builder.mul(column.index, step)
-                factors = [builder.gep(line, [offset]) for line in lines]
-                tile.add_products(factors, builder.gep(line_changes, [builder.mul(column.index, num_filters)]))
+        with cgutils.for_range_slice(builder, begin, end, INDEX(1)) as (window, _):
+            offset = builder.load(builder.gep(windows, [window]))
+            factors = [builder.gep(corner, [offset]) for corner in corners]
+            tile.add_products(factors, builder.gep(changes, [builder.mul(window, num_filters)]))
         tile.store(gradients)
         return context.get_dummy_value()
 
@@ -285,21 +280,20 @@ def add_filter_gradients(maps, changes, out, stride):
 
     `changes` [N, H', W', F] are the gradients of its outputs.
     """
-    num_maps, height, map_width, channels = maps.shape
-    _, out_height, out_width, num_filters = changes.shape
+    _, _, map_width, channels = maps.shape
+    num_maps, out_height, out_width, num_filters = changes.shape
     size, width, _ = out.shape
-    line_step = map_width * channels
-    inputs, places = _input_offsets(size, width, line_step), _offsets(size * width, num_filters)
+    num_windows = out_height * out_width
+    inputs, places = _input_offsets(size, width, map_width * channels), _offsets(size * width, num_filters)
+    windows = _window_offsets(maps.shape, changes.shape, stride)
     numbers, outputs, gradients = _as_numbers(maps), changes.reshape(-1), out.reshape(-1)
     for n in range(num_maps):
-        some = numbers[n * height * line_step :]
+        begin, end = n * num_windows, (n + 1) * num_windows
         for to in range(0, num_filters, FILTERS):
-            at = n * out_height * out_width * num_filters + to
             for first in range(0, size * width, ROWS):
                 _add_gradients(  # type: ignore[call-arg]
-                    some, inputs, stride * line_step, stride * channels, out_height, out_width, outputs, at,
-                    num_filters, gradients, places, to, first,
-                )  # fmt: skip
+                    numbers, inputs, windows, begin, end, outputs, num_filters, gradients, places, to, first
+                )
 
 
 @njit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from agents.dqn.actor import Actor, num_groups, q_values
 from agents.dqn.config import PRESETS, DqnConfig, check
 from agents.dqn.evaluation import evaluate
-from agents.dqn.learner import DivergedError, Learner, Learnt, priority_errors
+from agents.dqn.learner import Begun, DivergedError, Learner, Learnt, priority_errors
 from agents.dqn.loop import Training, epsilon_at, learning_rate_at
 from agents.dqn.networks import q_network_spec
 from agents.dqn.replay import Samples
@@ -119,6 +120,19 @@ def test_shards_give_the_gradients_of_the_whole_minibatch(name: str) -> None:
         for one, two in zip(whole.parameters, other.parameters, strict=True):
             torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
         assert np.allclose(found.errors, errors.errors, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_targets_computed_beside_the_learner_change_nothing(name: str) -> None:
+    config = COMPOSITIONS[name]
+    alone, helped = (Learner(q_network_spec(config, 6), config, CPU) for _ in range(2))
+    with ThreadPoolExecutor(1) as beside:
+        for seed in range(4):
+            batch = samples(config, seed)
+            expected, found = alone.learn(batch, 1e-3), helped.finish(helped.begin(batch, beside), 1e-3)
+            assert expected.loss == found.loss and np.array_equal(expected.errors, found.errors)
+    for one, two in zip(alone.parameters, helped.parameters, strict=True):
+        assert torch.equal(one, two)
 
 
 def test_states_in_bytes_are_learnt_from_as_floats_are() -> None:
@@ -256,13 +270,13 @@ def test_the_step_size_settles_while_the_score_asked_for_is_near(monkeypatch: py
     config = replace(config, settle_steps=64, target_score=20.0)
     rates: list[float] = []
     training = Training(config, AtariEnvs("pong", 2), CPU)
-    learn = training.learner.learn
+    finish = training.learner.finish
 
-    def learn_and_note(samples: Samples, rate: float) -> Learnt:
+    def note_and_finish(begun: Begun, rate: float) -> Learnt:
         rates.append(rate / config.learning_rate)
-        return learn(samples, rate)
+        return finish(begun, rate)
 
-    monkeypatch.setattr(training.learner, "learn", learn_and_note)
+    monkeypatch.setattr(training.learner, "finish", note_and_finish)
     nearness = [20.0, 20.0, None, 20.0, 20.0, 20.0]
     seen = []
     for near, _ in zip(nearness, training.rounds(), strict=False):

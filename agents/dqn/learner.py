@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -59,6 +59,14 @@ class Tensors(NamedTuple):
         return Tensors(states, actions, returns, discounts, next_states, self.weights[span])
 
 
+class Begun(NamedTuple):
+    """An update that has begun."""
+
+    parts: list[Tensors]  # one a shard
+    size: int  # samples in all parts
+    targets: Future[Tensor] | None  # where another thread computes them; see `bootstrapped`
+
+
 class Shard(NamedTuple):
     """What one thread learns with: replicas that share the weights but not the noise."""
 
@@ -104,10 +112,26 @@ class Learner:
 
     def learn(self, samples: Samples, rate: float) -> Learnt:
         """Make one update with step size `rate`; DivergedError where the loss is not finite."""
+        return self.finish(self.begin(samples), rate)
+
+    def begin(self, samples: Samples, beside: Executor | None = None) -> Begun:
+        """Begin an update; `finish` must follow before the next.
+
+        An executor, where one is given, computes the targets while `finish` runs the network forward: on a processor,
+        in one shard, and without noise, which both would draw from one generator.
+        """
         parts = self._parts(samples)
-        size = len(samples.actions)
+        apart = self.device.type == "cpu" and len(self._shards) == 1 and not self.config.noisy
+        targets_beside = None
+        if beside is not None and apart:
+            targets_beside = beside.submit(bootstrapped, parts[0], self._shards[0], self.config)
+        return Begun(parts, len(samples.actions), targets_beside)
+
+    def finish(self, begun: Begun, rate: float) -> Learnt:
+        """Make the update that was begun, with step size `rate`; DivergedError where the loss is not finite."""
+        parts, size, targets_beside = begun
         work = [
-            functools.partial(_work, shard, part, self.config, size)
+            functools.partial(_work, shard, part, self.config, size, targets_beside)
             for shard, part in zip(self._shards, parts, strict=False)
         ]
         if self.device.type == "cuda" and not self.config.noisy:  # noise is drawn on the processor
@@ -216,12 +240,13 @@ class _Result(NamedTuple):
     gradients: list[Tensor]
 
 
-def _work(shard: Shard, part: Tensors, config: DqnConfig, size: int) -> _Result:
+def _work(
+    shard: Shard, part: Tensors, config: DqnConfig, size: int, targets_beside: Future[Tensor] | None = None
+) -> _Result:
     """Return one shard's part of the gradients of the mean loss over `size` samples."""
     outputs = shard.network(part.states)
     of_actions = targets.of_actions(outputs, part.actions)
-    with torch.no_grad():
-        target = bootstrapped(part, shard, config)
+    target = bootstrapped(part, shard, config) if targets_beside is None else targets_beside.result()
     losses = _losses(of_actions, target, config)
     loss = (losses * part.weights).sum() / size
     l1, l2 = config.regularisers.l1, config.regularisers.l2
@@ -235,6 +260,7 @@ def _work(shard: Shard, part: Tensors, config: DqnConfig, size: int) -> _Result:
     return _Result(numbers, list(gradients))
 
 
+@torch.no_grad()
 def bootstrapped(part: Tensors, shard: Shard, config: DqnConfig) -> Tensor:
     """Return what the outputs of the actions are drawn towards: [B], or probabilities or quantiles [B, N]."""
     if part.next_states is None:

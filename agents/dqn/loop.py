@@ -4,23 +4,25 @@ A round plays one rollout with the weights that the round before ended with, and
 rollout too, and each has all processors: best without replay, where older play teaches much less (Pong). With
 `overlap` the games are played in a thread of their own, and in their processes, while the learner learns from what was
 there when the round began: what either reads the other does not write until both are done, so the result does not
-depend on which is faster.
+depend on which is faster. That thread first computes the targets of the first update, while the learner's runs the
+network forward.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import torch
 
 from agents.dqn.actor import Actor, Played
 from agents.dqn.config import DqnConfig
-from agents.dqn.learner import Learner, Learnt
+from agents.dqn.learner import Begun, Learner, Learnt
 from agents.dqn.networks import q_network_spec
-from agents.dqn.replay import Arrays, state_dtype
+from agents.dqn.replay import Arrays, Samples, state_dtype
 from agents.dqn.sampling import Source, make_source
 from games.atari_vector import AtariEnvs, GameResult
 
@@ -44,7 +46,7 @@ class Training:
         self.learner = Learner(self.spec, config, device)
         self.actor = Actor(config, envs, self.learner.network, device)
         self.source: Source = make_source(config, state_dtype(device, self.learner.network.trunk_dtype))
-        self._acting = ThreadPoolExecutor(1, "acting")
+        self._beside = ThreadPoolExecutor(1, "beside")  # what runs beside the learner, one after the other
         self._settling: tuple[int, float] | None = None  # agent steps after which it began, and for which score
 
     def rounds(self) -> Iterator[Round]:
@@ -53,14 +55,16 @@ class Training:
         while actor.steps < config.steps:
             steps = actor.steps
             if config.overlap:
-                playing = self._acting.submit(self._play)
-                learnt = self._learn(steps)
+                updates = self._begin_updates(steps, self._beside)
+                first = list(itertools.islice(updates, 1))
+                playing = self._beside.submit(self._play)  # after the targets of the first update
+                learnt = self._learn(steps, itertools.chain(first, updates))
                 played = playing.result()
                 self.source.append(played.rollout)
             else:
                 played = self._play()
                 self.source.append(played.rollout)
-                learnt = self._learn(actor.steps)
+                learnt = self._learn(actor.steps, self._begin_updates(actor.steps))
             actor.load(self.learner.network)
             yield Round(actor.steps, epsilon_at(config, steps), played.results, learnt)
 
@@ -82,15 +86,24 @@ class Training:
         """Play one rollout."""
         return self.actor.play(self.config.rollout, lambda taken: epsilon_at(self.config, taken))
 
-    def _learn(self, steps: int) -> list[Learnt]:
-        """Learn from what was played in the first steps of the training; nothing in the warm-up."""
-        learnt: list[Learnt] = []
+    def _begin_updates(self, steps: int, beside: Executor | None = None) -> Iterator[tuple[Samples, Begun]]:
+        """Yield the updates that follow the first steps of the training, each begun; none in the warm-up.
+
+        One must be finished before the next is asked for. An executor helps with the first: see `Learner.begin`.
+        """
         if steps <= self.config.warmup:
-            return learnt
+            return
         progress = min(1.0, steps / self.config.steps)  # the last round may take more steps than are left
         for samples in self.source.minibatches(progress):
+            yield samples, self.learner.begin(samples, beside)
+            beside = None
+
+    def _learn(self, steps: int, updates: Iterable[tuple[Samples, Begun]]) -> list[Learnt]:
+        """Finish updates that follow the first steps of the training."""
+        learnt: list[Learnt] = []
+        for samples, begun in updates:
             rate = learning_rate_at(self.config, self.learner.num_updates, steps, self._settles_from)
-            found = self.learner.learn(samples, rate)
+            found = self.learner.finish(begun, rate)
             self.source.note(samples, found.errors)
             learnt.append(found)
         return learnt

@@ -43,17 +43,27 @@ class LearnerOptions(Protocol):
 OptionsT = TypeVar("OptionsT", bound=LearnerOptions)
 
 
-def parse(options: type[OptionsT], arguments: Sequence[str], presets: Mapping[str, Config], program: str) -> OptionsT:
+def parse(
+    options: type[OptionsT],
+    arguments: Sequence[str],
+    presets: Mapping[str, Config],
+    program: str,
+    usual: Sequence[str] = (),
+    run_name: Callable[[str, Sequence[str]], str] | None = None,
+) -> OptionsT:
     """Read a learner's options, those of `config` by default from the preset that is asked for.
 
-    With --resume those that the run in --out was started with come first, and what is said again counts.
+    First come the `usual` ones; then, with --resume, those that the run was started with; what is said again counts.
+    `run_name` gives the name of a run without --out, of its preset and the arguments: by default LEARNER-PRESET.
     """
-    out = value_given("--out", arguments)
-    if out and "--resume" in arguments:
-        from agents.run import read_arguments  # here and not above: --help need not wait for it
-
-        learner, *words = read_arguments(Path(out)) or [""]
-        arguments = [*(words if program.endswith(f" {learner}") else []), *arguments]
+    learner = program.rpartition(" ")[2]
+    arguments = [*usual, *arguments]
+    if "--resume" in arguments:
+        preset = value_given("--preset", arguments) or getattr(options, "preset", "")
+        name = run_name(preset, arguments) if run_name else f"{learner}-{preset}"
+        out = value_given("--out", arguments)
+        directory = Path(out) if out else newest_run(name)
+        arguments = [*usual, *_words_of_run(learner, directory), *arguments[len(usual) :]]
     preset = value_given("--preset", arguments)
     given: dict[str, Any] = {"preset": preset, "config": presets[preset]} if preset in presets else {}
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
@@ -61,6 +71,16 @@ def parse(options: type[OptionsT], arguments: Sequence[str], presets: Mapping[st
             given.setdefault(field.name, tyro.MISSING)  # must be said on the command line
     default = options(**given)
     return parsed(program, lambda: tyro.cli(options, args=arguments, default=default, prog=program))
+
+
+def _words_of_run(learner: str, directory: Path | None) -> list[str]:
+    """Return the options that a learner's run was started with, none where that is not known."""
+    if directory is None:
+        return []
+    from agents.run import read_arguments  # here and not above: --help need not wait for it
+
+    of, *words = read_arguments(directory) or [""]
+    return words if of == learner else []
 
 
 def value_given(option: str, arguments: Sequence[str]) -> str:
@@ -133,33 +153,40 @@ def run_directory(options: LearnerOptions, name: str) -> Path:
     """Return the directory asked for, or runs/NAME, numbered: after those in use, or with --resume the last of them."""
     if options.out is not None:
         return options.out
-    candidates = [RUNS / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000)))]
-    used = [directory for directory in candidates if directory.exists()]
-    if not used:
+    newest, candidates = newest_run(name), _directories(name)
+    if newest is None:
         return candidates[0]
-    return used[-1] if options.resume else candidates[candidates.index(used[-1]) + 1]
+    return newest if options.resume else candidates[candidates.index(newest) + 1]
 
 
-def resume_command(learner: str, options: LearnerOptions, preset: Config, directory: Path, **changes: Any) -> str:
-    """Return the command line that goes on with a run, some fields of its config changed."""
-    words = run_arguments(learner, options, preset, **changes)
+def newest_run(name: str) -> Path | None:
+    """Return the last of runs/NAME, runs/NAME-2, ... that is in use, None where none is."""
+    return next((directory for directory in reversed(_directories(name)) if directory.exists()), None)
+
+
+def _directories(name: str) -> list[Path]:
+    return [RUNS / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000)))]
+
+
+def resume_command(learner: str, options: LearnerOptions, directory: Path, **changes: Any) -> str:
+    """Return the command line that goes on with a run, some fields of its config changed; the rest it knows."""
+    words = [word for name, value in changes.items() for word in words_of(name, value)]
     minutes = getattr(options, "stop_after", 0.0)
     words += words_of("stop_after", minutes) if minutes else []
-    return shlex.join(["python", "train.py", *words, "--out", str(directory), "--resume"])
+    return shlex.join(["python", "train.py", learner, "--out", str(directory), "--resume", *words])
 
 
-def run_arguments(learner: str, options: LearnerOptions, preset: Config, **changes: Any) -> list[str]:
-    """Return a learner and the options that say what its run does, some fields of its config changed.
+def run_arguments(learner: str, options: LearnerOptions, preset: Config) -> list[str]:
+    """Return a learner and the options that say what its run does.
 
     Not among them are those of one call alone: --out, --resume, --stop-after.
     """
-    config = dataclasses.replace(options.config, **changes)
     words = [learner, "--preset", options.preset]
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
         if field.name not in ("preset", "out", "resume", "stop_after", "config") and value != field.default:
             words += words_of(field.name, value)
-    return [*words, *option_words(config, preset)]
+    return [*words, *option_words(options.config, preset)]
 
 
 def option_words(config: Config, default: Config) -> list[str]:

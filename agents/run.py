@@ -324,6 +324,8 @@ def _open(
     if resume and manifest is None:
         found = "there is no such run" if saved_config is None else "nothing was saved"
         notice(f"run {directory}: {found} yet, so it starts afresh")
+    for name, old, new in _changes(saved_config, config) if saved_config is not None else ():
+        notice(f"run {directory}: {name} was {old} and is now {new}")
     remove_temporaries(directory)
     remove_temporaries(folder)
     if saved_config != config:

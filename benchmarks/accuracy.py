@@ -10,7 +10,7 @@ from rich.table import Table
 from agents.imitation import accuracy
 from agents.imitation.data import choose_games
 from agents.model_files import check_made_for
-from agents.network_evaluator import Symmetrised, load_policy
+from agents.network_evaluator import Symmetrised, check_board, encoder_of, load_policy
 from benchmarks.timing import BenchError, Document
 from games.archives import load_records
 from games.catalogue import find_game
@@ -28,6 +28,7 @@ def measure(
     policy = load_policy(path, "model")
     game = find_game(game_name or trained_game(policy.header))
     check_made_for(game, policy.file, policy.header)
+    check_board(policy.model, game, encoder_of(game, policy.features)[1])
     loaded = load_records(data, game.family, workers=0)
     records = loaded.records
     share = HELD_OUT if policy.kept_apart is None else policy.kept_apart

@@ -17,7 +17,7 @@ from agents.analysis import Analysis
 from agents.player import Player, make_player
 from benchmarks.timing import BenchError, Document
 from games.compiled import NDArray
-from games.rules import Game, States, apply, is_over, to_play
+from games.rules import RESIGN, Game, States, apply, is_over, to_play
 
 TURN = 2  # actions before each position that the players look at its game: a tree search keeps its tree
 REFERENCE_BATCH = 100  # positions that the reference searches in step
@@ -62,10 +62,14 @@ def walked_positions(game: Game, walker: Player, count: int, seed: int) -> tuple
     generator = np.random.default_rng(seed)
     states = game.new(count)
     played: list[list[int]] = [[] for _ in range(count)]
-    while running := [i for i in range(count) if not is_over(states[i])]:
+    resigned: set[int] = set()
+    while running := [i for i in range(count) if i not in resigned and not is_over(states[i])]:
         for i, analysis in zip(running, walker.act(states[running]), strict=True):
-            apply(states[i], analysis.action)
-            played[i].append(analysis.action)
+            if analysis.action == RESIGN:
+                resigned.add(i)
+            else:
+                apply(states[i], analysis.action)
+                played[i].append(analysis.action)
     shortest = min(map(len, played))
     if shortest <= TURN:
         raise BenchError(f"a game was over after {shortest} actions: let another player play them")
@@ -108,7 +112,10 @@ def choose(player: Player, before: States, position: States) -> int:
     """Return a player's action after it has seen the position that its last turn began with."""
     player.new_game()
     player.act(before)
-    return player.act(position)[0].action
+    action = player.act(position)[0].action
+    if action == RESIGN:
+        raise BenchError("a player resigned: what its moves cost cannot be told; let it play on")
+    return action
 
 
 def summaries(specs: Sequence[str], worths: NDArray, choices: NDArray) -> list[Document]:

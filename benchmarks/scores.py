@@ -1,7 +1,7 @@
 """Scores of Atari trainings over time: of runs of `train.py dqn`, and of Stable-Baselines3's DQN trained beside them.
 
 A score is the mean of the last 100 games of training, exploration included, or that of an evaluation; seconds are by
-the clock.
+the clock, those of evaluations among them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def curve(run: Path) -> Document:
         raise BenchError(f"{run}: it cannot be read as a run of train.py dqn: {error}") from None
     if config.get("learner") != "dqn":
         raise BenchError(f"{run}: a run of train.py {config.get('learner')}; name runs of train.py dqn")
-    seconds = dict(zip(timing, accumulate(line["seconds"] for line in timing.values()), strict=True))
+    taken = accumulate(line["seconds"] + line.get("evaluation_seconds", 0.0) for line in timing.values())
+    seconds = dict(zip(timing, taken, strict=True))
     points, evaluations = (
         [
             {"step": step, "seconds": seconds[step], "score": line[name]}

@@ -420,7 +420,8 @@ class Scores:
     """Tell how soon Atari trainings reached which scores: of runs that were trained, and of a peer trained now.
 
     The scores asked for are those of the 2015 paper: a tenth and half of the way from random play to a human, the
-    human's, and DQN's. Minutes are by the clock: compare runs of one machine that did nothing else.
+    human's, and DQN's. Minutes are by the clock, those of evaluations among them: compare runs of one machine that did
+    nothing else.
     """
 
     runs: Runs

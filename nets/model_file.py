@@ -56,7 +56,10 @@ class ModelFileError(ValueError):
     """A model file that cannot be used: the message is one line that names the file and what is wrong."""
 
     def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
-        super().__init__(f"model file {os.fspath(path)}: {problem}")
+        super().__init__(os.fspath(path), problem)  # both, or it could not be sent from one process to another
+
+    def __str__(self) -> str:
+        return "model file {}: {}".format(*self.args)
 
 
 def model_header(

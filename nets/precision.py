@@ -30,5 +30,9 @@ def has_matrix_units() -> bool:
 
 
 def computing_in(dtype: torch.dtype, device: torch.device) -> torch.autocast:
-    """Return the context in which convolutions and products on a device compute in a type."""
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+    """Return the context in which convolutions and products on a device compute in a type.
+
+    Weights are rounded wherever they are used: torch's cache of rounded ones is shared by all threads, with or without
+    gradients.
+    """
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)

@@ -20,9 +20,13 @@ from agents.imitation.accuracy import (
     table,
 )
 from games.archives import load_records
+from games.catalogue import find_game
 from games.compiled import NDArray
 from games.record_batches import Batch, PositionReader
 from games.records import Positions
+from nets.blocks import Conv
+from nets.heads import PointPolicySpec
+from nets.models import PolicyValueSpec, save_model
 from tests.recorded_games import write_games
 
 
@@ -98,6 +102,11 @@ def test_the_benchmark_says_what_is_wrong(tmp_path: Path, capsys: pytest.Capture
 
     assert bench.main(["accuracy", str(tmp_path / "none"), str(tmp_path)]) == 2
     assert "no model file or folder" in capsys.readouterr().err
+    game = find_game("go-7x7")
+    spec = PolicyValueSpec(game.planes_shape, (Conv(2, 3, padding=1),), policy=PointPolicySpec(position_bias=True))
+    save_model(tmp_path / "m", spec.build(), spec, game="go", rules_version=game.version, training={})
+    assert bench.main(["accuracy", str(tmp_path / "m"), str(tmp_path / "no records"), "--game", "go-9x9"]) == 2
+    assert "the network plays on 7x7 only, and this is go-9x9" in capsys.readouterr().err
 
 
 def test_positions_where_everybody_passed_hold_no_moves(tmp_path: Path) -> None:

@@ -110,6 +110,31 @@ def test_a_folder_of_archives_is_read_in_the_order_of_names(tmp_path: Path) -> N
     assert games_of(load_records([folder / "c.sgf", folder / "kgs-2.zip"], "go")) == [("c.sgf", [80]), *EXPECTED]
 
 
+def test_files_named_one_by_one_are_read_together(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    make_folder(folder)
+    games = [tmp_path / f"{number}.sgf" for number in range(5)]
+    for number, path in enumerate(games):
+        path.write_bytes(b"(;SZ[9];B[a%c])" % (ord("a") + number))
+    found = members.find_sources([*games[:3], folder, games[3], folder / "z.sgf", games[4]], {".sgf"})
+    inside = ("one/a.sgf", "one/b.SGF", "two/bad.sgf", "two/empty.sgf", "z.sgf")
+    expected = [("0.sgf", "1.sgf", "2.sgf"), inside, ("3.sgf",), ("z.sgf",), ("4.sgf",)]
+    assert [source.files for source in found.sources] == expected
+
+
+def test_a_reader_that_dies_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.zip", "b.zip"):
+        make_zip(tmp_path / name)
+    monkeypatch.setattr("games.archives.LEAST_BYTES", 0)
+    monkeypatch.setattr("games.archives.end_with", _die)
+    with pytest.raises(ArchiveError, match="a process that read records died"):
+        load_records([tmp_path], "go", workers=2, keep=False)
+
+
+def _die(lifeline: object) -> None:
+    os._exit(1)
+
+
 def test_workers_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [tmp_path / name for name in ("a.tar.xz", "b.zip", "c.tar")]
     for path in paths:
@@ -281,11 +306,13 @@ def test_nothing_is_kept_unless_asked_and_old_entries_go(tmp_path: Path, own_cac
     load_records([tmp_path / "kgs.zip"], "go", keep=False)
     assert not own_cache.exists()
     own_cache.mkdir()
-    old = own_cache / "go-0.npz"
-    old.write_bytes(b"")
-    os.utime(old, (0, 0))
+    names = {f"go-{'0' * 32}.npz": False, f"{cache.TEMPORARY}x_1": False, "my own games.npz": True, ".tmp-x": True}
+    for name in names:
+        (own_cache / name).write_bytes(b"")
+        os.utime(own_cache / name, (0, 0))
     load_records([tmp_path / "kgs.zip"], "go")
-    assert not old.exists() and [path.suffix for path in own_cache.iterdir()] == [".npz"]
+    assert {name: (own_cache / name).exists() for name in names} == names
+    assert len([*own_cache.iterdir()]) == 3
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ import pytest
 
 from agents.analysis import Analysis, MoveAnalysis
 from benchmarks import bench, regret
+from benchmarks.timing import BenchError
 from games.connect_four import CONNECT_FOUR
-from games.rules import apply
+from games.rules import RESIGN, apply
 
 ARGUMENTS = ["--game", "connect_four", "--positions", "12", "--reference", "rollouts:visits=2000"]
 
@@ -41,6 +42,24 @@ def test_positions_lie_a_turn_after_those_before() -> None:
             apply(one, CONNECT_FOUR.legal_actions(one)[0])
         assert one == other
     assert len(np.unique(positions)) > 2
+
+
+def test_a_resignation_ends_a_game_and_is_no_move() -> None:
+    class Resigns:
+        """Plays the first legal column, and resigns with its eighth stone."""
+
+        def new_game(self):
+            pass
+
+        def act(self, states):
+            return [Analysis(CONNECT_FOUR.legal_actions(s)[0] if s["discs"] < 14 else RESIGN) for s in states]
+
+    before, positions = regret.walked_positions(CONNECT_FOUR, Resigns(), 9, seed=3)  # type: ignore[arg-type]
+    assert positions["discs"].max() < 14
+    late = CONNECT_FOUR.new(1)
+    late["discs"] = 14
+    with pytest.raises(BenchError, match="a player resigned"):
+        regret.choose(Resigns(), before[:1], late)  # type: ignore[arg-type]
 
 
 def test_moves_seldom_tried_are_worth_no_more_than_the_worst() -> None:

@@ -20,6 +20,7 @@ from agents.dqn import command as dqn_command
 from agents.dqn.config import PRESETS, DqnConfig
 from agents.dqn.loop import Training
 from agents.evolution import command as evolve_command
+from agents.learner_command import resume_command, run_arguments
 from agents.run import Run
 from games.atari_vector import AtariEnvs, GameResult
 from nets.model_file import read_header
@@ -199,21 +200,42 @@ def test_a_run_closes_with_what_to_do_with_it(tmp_path: Path, capsys: pytest.Cap
     lines = capsys.readouterr().err.splitlines()
     assert f"watch it:    python play.py atari --game pong --bot {directory}" in lines
     assert f"compare it:  python tournament.py atari {directory}" in lines
-    assert any(line.startswith("train on:    python train.py dqn --preset fast") for line in lines)
+    further = f"train on:    python train.py dqn --out {directory} --resume --steps 64 --target-score None"
+    assert further in lines
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_run_ends_when_the_score_asked_for_is_reached(tmp_path: Path) -> None:
+def test_a_run_ends_when_the_score_asked_for_is_reached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = tmp_path / "run"
     assert dqn_command.main([*TINY, "--target-score", "6", "--out", str(directory)]) == 0
     steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 96
     assert dqn_command.main([*TINY, "--target-score", "6", "--out", str(directory), "--resume"]) == 0
     assert json.loads((directory / "metrics.jsonl").read_text().splitlines()[-1])["confirmation"] == 6
+    capsys.readouterr()
     further = [*TINY, "--target-score", "7", "--out", str(directory), "--resume"]
     assert dqn_command.main(further) == 0
+    said = capsys.readouterr().err
+    assert f"run {directory}: target_score was 6.0 and is now 7.0" in said
     steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 160
+    words = shlex.split(said.rpartition("train on:")[2])
+    assert words[:3] == ["python", "train.py", "dqn"]
+    assert dqn_command.main(words[3:]) == 0
+    steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert steps[-1] == 320, "the command that is printed trains on"
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_newest_run_goes_on_as_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert dqn_command.main([*TINY, "--target-score", "7", "--stop-after", "0.000001"]) == 0
+    assert dqn_command.main(["--resume", "--stop-after", "0.000001"]) == 0
+    config = json.loads(Path("runs/dqn-pong-fast/config.json").read_text())
+    assert (config["steps"], config["target_score"]) == (160, 7.0)
+    assert dqn_command.parse(["--game", "Pong", "--resume"]).config.steps == 160
+    for others in (["--game", "breakout"], ["--preset", "rainbow"], ["--game", "no such game"]):
+        assert dqn_command.parse([*others, "--resume"]).config.steps != 160
 
 
 @pytest.mark.usefixtures("quick")
@@ -231,6 +253,25 @@ def test_a_lucky_evaluation_does_not_end_a_run(tmp_path: Path, monkeypatch: pyte
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert [line.get("confirmation") for line in lines] == [None, 5, 6, 7]
     assert read_header(directory / "best.safetensors")["training"]["trained_steps"] == 128, "what the target was for"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_network_that_further_games_spoke_for_stays_until_they_speak_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    luck = {dqn_command.EVALUATION_SEED: [8, 7, 9, 6], dqn_command.CONFIRMATION_SEED: [4, 6, 5]}
+
+    def score(network: Any, envs: AtariEnvs, seed: int, *rest: Any) -> tuple[GameResult, ...]:
+        points = luck[seed].pop(0) if seed in luck else 6
+        return (GameResult(place=0, score=points, steps=1, frames=4, truncated=False),)
+
+    monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
+    directory = tmp_path / "run"
+    arguments = [*TINY, "--steps", "128", "--evaluation-period", "32", "--target-score", "7", "--out", str(directory)]
+    assert dqn_command.main(arguments) == 0
+    assert read_header(directory / "best.safetensors")["training"]["trained_steps"] == 64
+    timing = [json.loads(line) for line in (directory / "timing.jsonl").read_text().splitlines()]
+    assert all(line["evaluation_seconds"] > 0 for line in timing)
 
 
 @pytest.mark.usefixtures("quick")
@@ -342,8 +383,11 @@ def test_the_command_that_is_printed_goes_on_with_the_run(tmp_path: Path) -> Non
     )
     given = replace(given, device="cpu", tensorboard=True)
     directory = tmp_path / "my runs" / "first"
-    for changes in ({}, {"steps": 140}):
-        words = shlex.split(dqn_command.resume_command(given, directory, **changes))
+    directory.mkdir(parents=True)
+    saved = run_arguments("dqn", given, PRESETS["rainbow"])
+    (directory / "arguments.json").write_text(json.dumps(saved))
+    for changes in ({}, {"steps": 140}, {"lambda_": PRESETS["rainbow"].lambda_, "steps": PRESETS["rainbow"].steps}):
+        words = shlex.split(resume_command("dqn", given, directory, **changes))
         again = dqn_command.parse(words[3:])
         assert again == replace(given, out=directory, resume=True, config=again.config)
         assert again.config == replace(given.config, **changes)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -122,9 +122,12 @@ def test_shards_give_the_gradients_of_the_whole_minibatch(name: str) -> None:
         assert np.allclose(found.errors, errors.errors, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", COMPOSITIONS)
-def test_targets_computed_beside_the_learner_change_nothing(name: str) -> None:
-    config = COMPOSITIONS[name]
+def test_targets_computed_beside_the_learner_change_nothing(
+    name: str, precision: Literal["float32", "bfloat16"]
+) -> None:
+    config = replace(COMPOSITIONS[name], precision=precision)
     alone, helped = (Learner(q_network_spec(config, 6), config, CPU) for _ in range(2))
     with ThreadPoolExecutor(1) as beside:
         for seed in range(4):

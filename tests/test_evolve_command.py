@@ -21,7 +21,7 @@ from agents.evaluators import load_evaluator
 from agents.evolution import command as evolve_command
 from agents.evolution import run as evolution_run
 from agents.evolution.config import PRESETS
-from agents.learner_command import run_directory
+from agents.learner_command import resume_command, run_arguments, run_directory
 from agents.run import Run
 from tests import killed_runs
 from tests.killed_runs import Moment
@@ -333,8 +333,10 @@ def test_options_beside_a_preset_win_wherever_they_stand() -> None:
 def test_the_command_that_is_printed_goes_on_with_the_run(tmp_path: Path) -> None:
     given = evolve_command.parse(["--preset", "modern", "--loss-points", "-3", "--depth", "3", "--generations", "70"])
     directory = tmp_path / "my runs" / "first"
-    for changes in ({}, {"generations": 140}):
-        words = shlex.split(evolve_command.resume_command(given, directory, **changes))
+    directory.mkdir(parents=True)
+    (directory / "arguments.json").write_text(json.dumps(run_arguments("evolve", given, PRESETS["modern"])))
+    for changes in ({}, {"generations": 140}, {"generations": PRESETS["modern"].generations}):
+        words = shlex.split(resume_command("evolve", given, directory, **changes))
         assert words[:3] == ["python", "train.py", "evolve"]
         again = evolve_command.parse(words[3:])
         assert again.out == directory

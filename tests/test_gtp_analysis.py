@@ -109,6 +109,14 @@ def test_a_long_list_is_cut_and_few_moves_have_leads_of_their_own(controller: Co
     assert len(reported(3, 30)) == 30
 
 
+def test_moves_that_come_up_later_have_the_one_lead_that_there_is(controller: Controller) -> None:
+    lines: list[str] = []
+    reporter = Reporter(controller.session, Request(0, 1.0, True), lines.append)
+    for actions in ([40, 41], [40, 50, 51], [60]):
+        reporter.report(Analysis(40, 0.0, moves=tuple(MoveAnalysis(action, 3, 0.1, 0.0) for action in actions)))
+    assert len({lead for line in lines for lead in re.findall(r"scoreLead (\S+)", line)}) == 1
+
+
 def test_the_move_that_is_chosen_comes_first(controller: Controller) -> None:
     lines: list[str] = []
     moves = (MoveAnalysis(40, 9, 0.5, 0.0), MoveAnalysis(41, 3, 0.4, 1.0), MoveAnalysis(42, 1, 0.1, 0.0))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -124,6 +125,12 @@ def test_a_missing_or_foreign_file_is_refused(tmp_path: Path, path: Path) -> Non
     assert "no readable model header" in refusal(path)
     path.write_text("weights = [1, 2, 3]  # " + "not a model " * 50)
     assert "not a model file" in refusal(path)
+
+
+def test_what_is_wrong_with_a_file_can_be_sent_from_a_worker(tmp_path: Path) -> None:
+    error = ModelFileError(tmp_path / "model.safetensors", "it is none")
+    assert str(error) == f"model file {tmp_path}/model.safetensors: it is none"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_a_consistent_file_of_another_version_or_form_is_refused(path: Path) -> None:

@@ -345,9 +345,14 @@ def test_a_run_that_is_killed_and_resumed_ends_as_one_that_never_was(
 def test_time_ends_a_call_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter(range(0, 10_000, 61))
-    monkeypatch.setattr(selfplay_run.time, "monotonic", lambda: next(clock))
     run = tmp_path / "run"
+
+    def clock() -> float:
+        """Return seconds: an iteration takes two minutes."""
+        metrics = run / "metrics.jsonl"
+        return 120.0 * len(metrics.read_text().splitlines()) if metrics.exists() else 0.0
+
+    monkeypatch.setattr(selfplay_run.time, "monotonic", clock)
     assert command.main([*RUN, "--iterations", "3", "--stop-after", "2", "--out", str(run)]) == 0
     assert "stopped; go on with: python train.py selfplay" in capsys.readouterr().err
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 1

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from agents import learner_command
 from agents.alphago.config import REINFORCE_PRESETS, ReinforceConfig
 from agents.alphago.policy_games import by_seat, play_games
 from agents.alphago.reinforce import learn, opponent_of, play_iteration
 from agents.alphago.reinforce_command import ReinforceOptions
 from agents.imitation.learner import adapted
-from agents.learner_command import notice_on, run_directory
+from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, encoder_of, evaluator_of, load_policy, save_for_game
 from agents.ratings import match_elo
@@ -48,7 +47,7 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
         Run.create(
             directory,
             saved,
-            arguments=learner_command.run_arguments("reinforce", options, REINFORCE_PRESETS[options.preset]),
+            arguments=run_arguments("reinforce", options, REINFORCE_PRESETS[options.preset]),
             resume=options.resume,
             extendable={"iterations"},
             tensorboard=options.tensorboard,
@@ -58,13 +57,13 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
     ):
         learner = Reinforcement(run, config, game, first, saved, threads)
         if not learner.train(stop, console):
-            notice(f"stopped; go on with: {resume_command(options, directory)}")
+            notice(f"stopped; go on with: {resume_command('reinforce', options, directory)}")
             return
     report(directory, learner, console)
     if game.family == "go":
         files = f"--imitating {shlex.quote(str(options.init))} --improved {shlex.quote(str(directory))}"
         notice(f"next:        python train.py value --game {options.game} {files}")
-    notice(f"train on:    {resume_command(options, directory, iterations=2 * config.iterations)}")
+    notice(f"train on:    {resume_command('reinforce', options, directory, iterations=2 * config.iterations)}")
 
 
 class Reinforcement:
@@ -152,8 +151,3 @@ def report(directory: Path, learner: Reinforcement, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
-
-
-def resume_command(options: ReinforceOptions, directory: Path, **changes: int) -> str:
-    """Return the command line that goes on with a run."""
-    return learner_command.resume_command("reinforce", options, REINFORCE_PRESETS[options.preset], directory, **changes)

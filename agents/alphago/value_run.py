@@ -14,12 +14,11 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from agents import learner_command
 from agents.alphago.config import VALUE_PRESETS, ValueConfig
 from agents.alphago.value_command import ValueOptions
 from agents.alphago.value_learning import play_value_games, squared_error, value_network
 from agents.analysis import PlayerError
-from agents.learner_command import notice_on, run_directory
+from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, evaluator_of, load_policy, save_for_game
 from agents.run import Run, StopSignal, write_report
@@ -61,7 +60,7 @@ def train_from(options: ValueOptions, console: Console) -> None:
         Run.create(
             directory,
             saved,
-            arguments=learner_command.run_arguments("value", options, VALUE_PRESETS[options.preset]),
+            arguments=run_arguments("value", options, VALUE_PRESETS[options.preset]),
             resume=options.resume,
             tensorboard=options.tensorboard,
             notice=notice,
@@ -70,8 +69,7 @@ def train_from(options: ValueOptions, console: Console) -> None:
     ):
         learner = ValueLearner(run, config, game, (imitating, improved), saved, threads)
         if not (learner.play(stop, console) and learner.learn(stop, console)):
-            words = learner_command.resume_command("value", options, VALUE_PRESETS[options.preset], directory)
-            notice(f"stopped; go on with: {words}")
+            notice(f"stopped; go on with: {resume_command('value', options, directory)}")
             return
     notice(f"the value network's mean squared error on games kept apart: {learner.report(directory)}")
     player = shlex.quote(f"mcts:model={options.imitating},value={directory},lambda={MIXTURE},visits=400")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,7 +17,7 @@ import tyro
 
 from agents import learner_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError, check
-from agents.learner_command import MOST_SEED, notice_on, run_directory
+from agents.learner_command import MOST_SEED, notice_on, resume_command, run_directory
 from agents.model_files import BEST_FILE, MODEL_FILE, find_model
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ class Options:
     """Train an Atari agent from pixels by Q-learning.
 
     Presets: fast (parallel games, no replay: the soonest to a good score at Pong on two cores), fast-short (the same
-    with shorter rollouts: the sooner at Breakout), quick (two minutes), pqn (the method that they are made from, with
-    its published settings: Gallici et al. 2024), dqn-2015 (Mnih et al. 2015), dqn-2013 (that method with the smaller
-    network and no target network) and rainbow (Hessel et al. 2018); for a GPU impala (pqn with the larger network of
-    Espeholt et al. 2018) and btr (much of Clark et al. 2024). All layers but the head are in bfloat16 where the
-    processor or the GPU has it; in dqn-2015, dqn-2013, rainbow and btr the games are played by weights one update
+    with shorter rollouts: the sooner at Breakout), quick (three to four minutes), pqn (the method that they are made
+    from, with its published settings: Gallici et al. 2024), dqn-2015 (Mnih et al. 2015), dqn-2013 (that method with the
+    smaller network and no target network) and rainbow (Hessel et al. 2018); for a GPU impala (pqn with the larger
+    network of Espeholt et al. 2018) and btr (much of Clark et al. 2024). All layers but the head are in bfloat16 where
+    the processor or the GPU has it; in dqn-2015, dqn-2013, rainbow and btr the games are played by weights one update
     older: --no-overlap --precision float32 is as published. (What else differs, above all after a lost life, is told in
     agents/dqn/config.py.) A preset sets the options below; an option given on the command line overrides it. Steps are
     the agent's, 4 frames each.
@@ -57,7 +58,7 @@ class Options:
       train.py dqn --game pong --preset fast
       train.py dqn --game breakout --preset fast-short --steps 3000000
       train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout
-      train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout --resume
+      train.py dqn --out runs/breakout --resume
           goes on where that run stopped, however it stopped
     """
 
@@ -66,8 +67,8 @@ class Options:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """the run's directory (default: runs/dqn-GAME-PRESET, numbered where that is taken)"""
     resume: bool = False
-    """go on with the run in --out, whose options need not be said again (default: the newest); --steps may be
-    larger, and --target-score another. What changes with the share of steps done, as the step size does, goes by the
+    """go on with the run in --out, whose options need not be said again (default: the newest of its name); --steps may
+    be larger, and --target-score another. What changes with the share of steps done, as the step size does, goes by the
     new number: it may rise again"""
     stop_after: float = 0.0
     """minutes after which this call saves and stops, for --resume to go on, once games that are being scored are over;
@@ -97,7 +98,22 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> Options:
     """Read the options, defaults taken from the preset that is asked for."""
-    return learner_command.parse(Options, arguments, PRESETS, "train.py dqn")
+    return learner_command.parse(Options, arguments, PRESETS, "train.py dqn", run_name=run_name_of)
+
+
+def run_name_of(preset: str, arguments: Sequence[str]) -> str:
+    """Return the name of the run that arguments without a directory speak of."""
+    from games.atari import AtariError, find_game  # here and not above: --help need not wait for the emulator
+
+    game = learner_command.value_given("--game", arguments) or PRESETS["fast"].game
+    with contextlib.suppress(AtariError):  # `train` says what is wrong with it
+        game = find_game(game)
+    return run_name(game, preset)
+
+
+def run_name(game: str, preset: str) -> str:
+    """Return the name of a run that is given no directory."""
+    return f"dqn-{game}-{preset}"
 
 
 def train(options: Options, console: Console) -> None:
@@ -120,7 +136,7 @@ def train(options: Options, console: Console) -> None:
         raise DqnConfigError(f"--processes {options.processes}: at least 1, or 0 for one a processor")
     config = dataclasses.replace(options.config, game=find_game(options.config.game))
     options = dataclasses.replace(options, config=config)
-    directory = run_directory(options, f"dqn-{config.game}-{options.preset}")
+    directory = run_directory(options, run_name(config.game, options.preset))
     notice = notice_on(console)
     tell_memory(config, notice)
     torch.set_num_threads(1)
@@ -145,7 +161,7 @@ def train(options: Options, console: Console) -> None:
                 deadline = begun + (60 * options.stop_after or math.inf)
                 ending = run_rounds(run, training, games, stop, deadline, console)
             if ending is None or time.monotonic() >= deadline:
-                notice(f"stopped; go on with: {resume_command(options, directory)}")
+                notice(f"stopped; go on with: {resume_command('dqn', options, directory)}")
                 return
             notice(f"trained: {ending}; {FURTHER_EPISODES} games score it")
         except GamesLostError as error:
@@ -159,7 +175,8 @@ def train(options: Options, console: Console) -> None:
         notice(f"watch it:    {shlex.join(watch)}")
         notice(f"compare it:  {shlex.join(['python', 'tournament.py', 'atari', str(directory)])}")
         if config.regularisers.patience is None:  # which is part of what is learnt, and would end it again
-            notice(f"train on:    {resume_command(options, directory, steps=config.steps * 2, target_score=None)}")
+            further = {"steps": config.steps * 2, "target_score": None}
+            notice(f"train on:    {resume_command('dqn', options, directory, **further)}")
 
 
 def processes(asked: int, config: DqnConfig) -> int:
@@ -227,17 +244,22 @@ def run_rounds(
             last = done.steps >= config.steps
             display.show(done, journal)
             is_evaluated = games is not None and (last or is_due(config.evaluation_period, steps, done.steps))
+            metrics = {}
             if is_evaluated or last or is_due(config.log_period, steps, done.steps):
-                metrics, timing = journal.line(), display.timing(done.steps)
+                metrics = journal.line()
                 if games is not None and is_evaluated:
                     with display.evaluating():
                         metrics |= evaluation(run, training, games, journal)
                 run.log(done.steps, **metrics)
-                run.log_timing(done.steps, **timing)
-                display.print(done.steps, metrics, timing["steps_per_second"])
             ending = ending_of(config, done.steps, journal)
             stopped = stop.requested or time.monotonic() >= deadline
-            if stopped or ending or is_due(config.checkpoint_period, steps, done.steps):
+            is_saved = stopped or bool(ending) or is_due(config.checkpoint_period, steps, done.steps)
+            if metrics or is_saved:
+                timing = display.timing(done.steps)
+                run.log_timing(done.steps, **timing)
+                if metrics:
+                    display.print(done.steps, metrics, timing["steps_per_second"])
+            if is_saved:
                 save_network(run, MODEL_FILE, training)
                 arrays, state = training.get_state()
                 run.save_checkpoint(done.steps, arrays, {**state, "journal": journal.get_state()})
@@ -268,6 +290,8 @@ def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal)
     results = evaluate(learner.kept, games, EVALUATION_SEED, config.evaluation_epsilon, learner.device)
     metrics, is_best = journal.note_evaluation(results)
     target = config.target_score
+    if target is not None and journal.confirmed_score is not None:
+        is_best = False  # what further games spoke for gives way to what they speak for more
     if target is not None:
         distance = (target - metrics["evaluation"]) / max(abs(target), 1.0)
         if distance <= NEAR:
@@ -276,8 +300,8 @@ def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal)
             training.settle(None)
     if target is not None and metrics["evaluation"] >= target:
         further = further_games(learner.kept, config, CONFIRMATION_SEED, learner.device)
-        metrics |= journal.note_confirmation(further)
-        is_best |= metrics["confirmation"] >= target  # it ends the run, and is what the run was for
+        confirmation, is_best = journal.note_confirmation(further)
+        metrics |= confirmation
     if is_best:
         save_network(run, BEST_FILE, training)
     return metrics
@@ -334,8 +358,3 @@ def report(directory: Path, config: DqnConfig, device: torch.device, console: Co
         highlight=False,
         soft_wrap=True,
     )
-
-
-def resume_command(options: Options, directory: Path, **changes: int | None) -> str:
-    """Return the command line that goes on with a run, some options changed."""
-    return learner_command.resume_command("dqn", options, PRESETS[options.preset], directory, **changes)

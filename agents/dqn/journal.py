@@ -56,11 +56,12 @@ class Journal:
         self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
         return {"evaluation": score, "evaluation_error": standard_error(results)}, is_best
 
-    def note_confirmation(self, results: Sequence[GameResult]) -> dict[str, Any]:
-        """Take in the further games that a target score asks for; return their metrics."""
+    def note_confirmation(self, results: Sequence[GameResult]) -> tuple[dict[str, Any], bool]:
+        """Take in the further games that a target score asks for; return metrics and whether they are the best."""
         score = statistics.fmean(result.score for result in results)
-        self.confirmed_score = score if self.confirmed_score is None else max(score, self.confirmed_score)
-        return {"confirmation": score}
+        is_best = self.confirmed_score is None or score > self.confirmed_score
+        self.confirmed_score = score if is_best else self.confirmed_score
+        return {"confirmation": score}, is_best
 
     def get_state(self) -> dict[str, Any]:
         """Return JSON with which `set_state` goes on."""

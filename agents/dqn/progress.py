@@ -30,6 +30,7 @@ class Display:
         self._started = self._measured = time.perf_counter()
         self._timed_steps = self._measured_steps = steps
         self._timed, self._timed_cpu = self._started, time.process_time()
+        self._evaluation_seconds = 0.0
         self._speed = 0.0
         self._loss = self._q = 0.0
 
@@ -57,24 +58,29 @@ class Display:
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Inside the block the line says that games are scored, whose time is not counted as training's."""
+        """Inside the block the line says that games are scored, whose time is told apart from training's."""
         self._bar.update(self._task, shown="games that score it ...")
         begun, cpu = time.perf_counter(), time.process_time()
         yield
         seconds = time.perf_counter() - begun
         self._timed, self._measured = self._timed + seconds, self._measured + seconds
         self._timed_cpu += time.process_time() - cpu
+        self._evaluation_seconds += seconds
 
     def _count(self, steps: int) -> str:
         return f"{short(steps)}/{short(self._total)} steps"
 
     def timing(self, steps: int) -> dict[str, float]:
-        """Return seconds since the last call, of the clock and of this process's threads, and steps a second."""
+        """Return what the training took since the last call, by the clock and of this process's threads, and its speed.
+
+        Seconds of evaluations, by the clock, are told apart, where there were any.
+        """
         now, cpu = time.perf_counter(), time.process_time()
-        seconds, cpu_seconds = now - self._timed, cpu - self._timed_cpu
+        seconds, cpu_seconds, evaluation_seconds = now - self._timed, cpu - self._timed_cpu, self._evaluation_seconds
         speed = (steps - self._timed_steps) / seconds
-        self._timed, self._timed_cpu, self._timed_steps = now, cpu, steps
-        return {"seconds": seconds, "cpu_seconds": cpu_seconds, "steps_per_second": speed}
+        self._timed, self._timed_cpu, self._timed_steps, self._evaluation_seconds = now, cpu, steps, 0.0
+        evaluated = {"evaluation_seconds": evaluation_seconds} if evaluation_seconds else {}
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds, "steps_per_second": speed, **evaluated}
 
     def print(self, steps: int, metrics: dict[str, Any], speed: float) -> None:
         """Print a line of metrics where there is no terminal, and every evaluation; `speed` is in steps a second."""

@@ -57,8 +57,3 @@ def main(arguments: list[str]) -> int:
 def parse(arguments: list[str]) -> Options:
     """Read the options, defaults taken from the preset that is asked for."""
     return learner_command.parse(Options, arguments, PRESETS, "train.py evolve")
-
-
-def resume_command(options: Options, directory: Path, **changes: int) -> str:
-    """Return the command line that goes on with a run, some options changed."""
-    return learner_command.resume_command("evolve", options, PRESETS[options.preset], directory, **changes)

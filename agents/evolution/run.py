@@ -17,7 +17,7 @@ from rich.table import Table
 from agents.alphabeta import MAX_DEPTH
 from agents.evaluators import Evaluator, anaconda, material, save_evaluator
 from agents.evolution.arena import Arena
-from agents.evolution.command import Options, resume_command
+from agents.evolution.command import Options
 from agents.evolution.config import PRESETS, EvolveConfig
 from agents.evolution.evolve import (
     Arrays,
@@ -27,7 +27,15 @@ from agents.evolution.evolve import (
     finalists,
     first_state,
 )
-from agents.learner_command import MOST_SEED, check_ranges, notice_on, option_name, run_arguments, run_directory
+from agents.learner_command import (
+    MOST_SEED,
+    check_ranges,
+    notice_on,
+    option_name,
+    resume_command,
+    run_arguments,
+    run_directory,
+)
 from agents.model_files import MODEL_FILE
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import live_bar
@@ -90,12 +98,12 @@ def train(options: Options, console: Console) -> None:
         ):
             finished = run_generations(run, config, arena, stop, console)
             if not finished:
-                notice(f"stopped; go on with: {resume_command(options, directory)}")
+                notice(f"stopped; go on with: {resume_command('evolve', options, directory)}")
                 return
             report(directory, config, arena, console)
             player = shlex.quote(f"alphabeta:model={directory / MODEL_FILE},depth=6")
             notice(f"play it:     python play.py checkers --white {player}")
-            notice(f"train on:    {resume_command(options, directory, generations=config.generations * 2)}")
+            notice(f"train on:    {resume_command('evolve', options, directory, generations=config.generations * 2)}")
     finally:
         arena.close()
 

@@ -126,6 +126,7 @@ class Reporter:
         self._state: State = turn_of(session.state, request.colour)
         self._sign = 1 if request.colour == BLACK_PLAYER else -1
         self._leads: dict[int, float] = {}  # expected after a move that was reported, and HERE, komi included
+        self._foresees_nothing = False  # the player's network says nothing of leads
         self._owners = session.owners(self._state) * self._sign if request.ownership else None
         self._due = time.monotonic() + min(request.interval, 0.1)  # the first report does not wait
         self._said: Analysis | None = None  # what was reported last
@@ -196,15 +197,22 @@ class Reporter:
         return f"{rate:.6f}" if self._request.is_fine else str(round(10_000 * rate))
 
     def _find_leads(self, actions: Sequence[int]) -> None:
-        """Find out the leads after moves, and from here, that are not known yet: all at once, as the clock may run."""
+        """Find out the leads after moves, and from here, that are not known yet: all at once, as the clock may run.
+
+        Where the player's network foresees none, there is but one, from here.
+        """
         wanted = [action for action in (*actions, HERE) if action not in self._leads]
-        if not wanted:
+        if not wanted or self._foresees_nothing:
             return
         states = np.repeat(batch_of(self._state), len(wanted))
         for state, action in zip(states, wanted, strict=True):
             if action != HERE and not is_over(state):
                 apply(state, action)
-        for action, lead in zip(wanted, self._session.leads(states), strict=True):
+        leads = self._session.foreseen_leads(states)
+        if leads is None:
+            self._foresees_nothing = True
+            wanted, leads = [HERE], [self._session.lead(self._state)]
+        for action, lead in zip(wanted, leads, strict=True):
             self._leads[action] = self._sign * lead
 
 

@@ -241,15 +241,14 @@ class Session:
         foreseen = self._foreseen(batch_of(state))
         return expected_owners(state) if foreseen is None else foreseen[0]
 
-    def leads(self, states: States) -> list[float]:
-        """Return Black's expected lead in points, komi included, in positions that are few moves apart.
+    def lead(self, state: State) -> float:
+        """Return Black's expected lead in points, komi included; by `owners`."""
+        return _leads(self.owners(state)[None], batch_of(state))[0]
 
-        Where the player's network says nothing of that, all are given the last one's.
-        """
+    def foreseen_leads(self, states: States) -> list[float] | None:
+        """Return Black's expected leads as the player's network sees them; None where it does not say."""
         foreseen = self._foreseen(states)
-        owners = np.tile(expected_owners(states[-1]), (len(states), 1)) if foreseen is None else foreseen
-        leads: list[float] = (owners.sum(axis=1, dtype=np.float64) - states["komi2"] / 2).tolist()
-        return leads
+        return None if foreseen is None else _leads(foreseen, states)
 
     def _foreseen(self, states: States) -> NDArray | None:
         """Return whose each point becomes as the player's network sees it, [B, points]; None where it does not say."""
@@ -399,6 +398,12 @@ def batch_of(state: State) -> States:
     states = np.zeros(1, state.dtype)
     states[0] = state
     return states
+
+
+def _leads(owners: NDArray, states: States) -> list[float]:
+    """Return Black's leads, komi included, where points [B, points] are expected to be owned so."""
+    leads: list[float] = (owners.sum(axis=1, dtype=np.float64) - states["komi2"] / 2).tolist()
+    return leads
 
 
 def winrate_for(colour: int, value: float) -> float:

@@ -83,9 +83,8 @@ def main(arguments: list[str]) -> int:
 def parse(arguments: list[str]) -> Options:
     """Read the options, defaults taken from the preset that is asked for, or from the game's own."""
     game = learner_command.value_given("--game", arguments)
-    if game in DEFAULT_PRESET and not learner_command.value_given("--preset", arguments):
-        arguments = ["--preset", DEFAULT_PRESET[game], *arguments]
-    return learner_command.parse(Options, arguments, PRESETS, "train.py imitate")
+    usual = ["--preset", DEFAULT_PRESET[game]] if game in DEFAULT_PRESET else []
+    return learner_command.parse(Options, arguments, PRESETS, "train.py imitate", usual)
 
 
 def check(options: Options) -> None:
@@ -103,11 +102,6 @@ def check(options: Options) -> None:
         raise ImitateError(f"--grow {config.grow}: which network? --init names it")
     if not config.held_out:
         raise ImitateError("--held-out 0: some games must be kept apart for validation")
-
-
-def resume_command(options: Options, directory: Path) -> str:
-    """Return the command line that goes on with a run."""
-    return learner_command.resume_command("imitate", options, PRESETS[options.preset], directory)
 
 
 def data_paths(options: Options) -> tuple[Path, ...]:

@@ -19,11 +19,11 @@ import torch
 from rich.console import Console
 
 from agents.imitation.accuracy import Predict, choose, has_moves, measure, predict_all, summary, table
-from agents.imitation.command import Options, data_paths, resume_command
+from agents.imitation.command import Options, data_paths
 from agents.imitation.config import PRESETS, ImitateConfig, ImitateError
 from agents.imitation.data import SampleStream, Split, split_records
 from agents.imitation.learner import Learner, adapted, mover_logits, train
-from agents.learner_command import notice_on, run_arguments, run_directory
+from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, encoder_of, load_policy, network_spec, save_for_game
 from agents.run import Run, StopSignal, write_report
@@ -71,6 +71,7 @@ class Material:
 
 def train_from(options: Options, console: Console) -> None:
     """Train until the budget is used up or a signal stops it, saving as it goes; then measure the network."""
+    deadline = time.monotonic() + (60 * options.stop_after or math.inf)
     config, directory = options.config, run_directory(options, f"imitate-{options.preset}")
     device = choose_device(options.device)
     threads = options.threads or available_processors()
@@ -108,11 +109,10 @@ def train_from(options: Options, console: Console) -> None:
         StopSignal("stopping after this step; a second Ctrl-C stops at once") as stop,
     ):
         session = Session(run, config, learner, material, saved_config, console)
-        most_seconds = 60 * options.stop_after or math.inf
         # On a processor one thread makes batches many times faster than the network takes them.
         readers = 1 if device.type == "cpu" else max(1, threads - 1)
-        if not session.train(stop, most_seconds, readers):
-            notice(f"stopped; go on with: {resume_command(options, directory)}")
+        if not session.train(stop, deadline, readers):
+            notice(f"stopped; go on with: {resume_command('imitate', options, directory)}")
             return
     report(directory, material, console)
     player = shlex.quote(f"policy:model={directory / MODEL_FILE}")
@@ -247,8 +247,11 @@ class Session:
         self.begun, self.begun_cpu = time.perf_counter(), time.process_time()
         self.begun_positions = learner.positions
 
-    def train(self, stop: StopSignal, most_seconds: float, num_threads: int) -> bool:
-        """Train; return False where a signal or the clock stopped it, with everything saved."""
+    def train(self, stop: StopSignal, deadline: float, num_threads: int) -> bool:
+        """Train; return False where a signal or the clock stopped it, with everything saved.
+
+        `deadline` is a time of `time.monotonic`.
+        """
         config, learner = self.config, self.learner
         pin = learner.device.type == "cuda"
         stream = SampleStream(self.material.training, config.batch_size, config.seed, config.augment, pin)
@@ -261,7 +264,7 @@ class Session:
                     shown = seconds
                     bar.update(task, completed=spent, shown=f"{self._trained()}  {self.validated}")
                 is_due = learner.positions % config.period < config.batch_size or spent >= 1
-                stopped = stop.requested or seconds > most_seconds
+                stopped = stop.requested or time.monotonic() >= deadline
                 if is_due:
                     self._validate(spent)
                 if is_due or stopped:

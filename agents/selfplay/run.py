@@ -7,17 +7,15 @@ import math
 import shlex
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 
-from agents import learner_command
 from agents.analysis import PlayerError
 from agents.imitation.learner import Learner, adapted, rate_factor
-from agents.learner_command import notice_on, run_directory
+from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import encoder_of, evaluator_of, load_policy, network_spec, save_for_game
 from agents.ratings import match_elo
@@ -42,6 +40,7 @@ FIRST_FILE = "first.safetensors"  # the network that the run began with, in its 
 
 def train_from(options: Options, console: Console) -> None:
     """Play and learn to the last iteration, saving after each, then match the network against the first one."""
+    deadline = time.monotonic() + (60 * options.stop_after or math.inf)
     config, directory = options.config, run_directory(options, f"selfplay-{options.preset}")
     game = find_game(options.game)
     device = choose_device(options.device)
@@ -65,7 +64,7 @@ def train_from(options: Options, console: Console) -> None:
         Run.create(
             directory,
             saved,
-            arguments=learner_command.run_arguments("selfplay", options, PRESETS[options.preset]),
+            arguments=run_arguments("selfplay", options, PRESETS[options.preset]),
             resume=options.resume,
             extendable={"iterations"},
             tensorboard=options.tensorboard,
@@ -76,16 +75,16 @@ def train_from(options: Options, console: Console) -> None:
         learner = Learner(config, model, device)
         session = Session(run, options, game, learner, initial.features if initial else "observe", saved, threads)
         with StepsBar(console, "iteration", config.iterations, session.done) as bar:
-            is_done = session.train(stop, bar)
+            is_done = session.train(stop, deadline, bar)
         if not is_done:
-            notice(f"stopped; go on with: {resume_command(options, directory)}")
+            notice(f"stopped; go on with: {resume_command('selfplay', options, directory)}")
             return
     with console.status(f"playing {REPORT_GAMES} games against the network that it began with"):
         session.report(console)
     name = shlex.quote(f"mcts:model={directory}")
     size = f" --size {size_text(*game.planes_shape[1:])}" if game.family == "go" else ""
     notice(f"play it:     python play.py {game.family}{size} --white {name}")
-    notice(f"train on:    {resume_command(options, directory, iterations=2 * config.iterations)}")
+    notice(f"train on:    {resume_command('selfplay', options, directory, iterations=2 * config.iterations)}")
 
 
 def new_network(name: str, game: Game) -> PolicyValueNet:
@@ -127,12 +126,13 @@ class Session:
         self.evaluator = evaluator_of(learner.kept.eval(), features, game, threads)
         self.first = evaluator_of(load_policy(run.directory / FIRST_FILE, "run").model, features, game, threads)
 
-    def train(self, stop: StopSignal, bar: StepsBar) -> bool:
-        """Go on to the last iteration; return False where a signal or the clock stopped it; whole ones are saved."""
-        begun = time.monotonic()
-        most_seconds = 60 * self.options.stop_after or math.inf
+    def train(self, stop: StopSignal, deadline: float, bar: StepsBar) -> bool:
+        """Go on to the last iteration; return False where a signal or the clock stopped it; whole ones are saved.
+
+        `deadline` is a time of `time.monotonic`.
+        """
         while self.done < self.config.iterations:
-            if stop.requested or time.monotonic() - begun >= most_seconds or not self._iterate(stop, bar):
+            if stop.requested or time.monotonic() >= deadline or not self._iterate(stop, bar):
                 return False
         return True
 
@@ -216,8 +216,3 @@ class Session:
 def seeds_of(seed: int, iteration: int, use: int, count: int) -> list[int]:
     """Return the seeds of an iteration's trees."""
     return [int(state) for state in np.random.SeedSequence([seed, iteration, use]).generate_state(count)]
-
-
-def resume_command(options: Options, directory: Path, **changes: int) -> str:
-    """Return the command line that goes on with a run."""
-    return learner_command.resume_command("selfplay", options, PRESETS[options.preset], directory, **changes)

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 from games.archives.cache import entry_path, load, store
 from games.archives.members import ArchiveError, Source, find_sources, read_members
+from games.child_processes import child_settings, end_with
 from games.machine import available_processors
 from games.record_formats import Fault, GameRecord, format_of
 from games.records import Records, join, pack
@@ -89,9 +91,18 @@ def _read_all(tasks: list[Task], workers: int) -> Iterator[tuple[Records, list[F
         yield from map(_read_source, tasks)
         return
     context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and numba half alive
-    # Ctrl-C is for this process: leaving the block ends the others.
-    with context.Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield from pool.imap(_read_source, tasks)
+    theirs, ours = context.Pipe(duplex=False)  # a lifeline: workers end when our end of it is closed
+    executor = ProcessPoolExecutor(workers, context, end_with, (theirs,))
+    try:
+        with child_settings():
+            reading = [executor.submit(_read_source, task) for task in tasks]
+        for future in reading:
+            yield future.result()
+    except BrokenProcessPool:
+        raise ArchiveError("a process that read records died, perhaps for want of memory") from None
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        ours.close()
 
 
 def _read_source(task: Task) -> tuple[Records, list[Fault]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -24,6 +25,8 @@ from games.record_formats import Fault
 from games.records import Records
 
 ENTRY_AGE = 60 * 86_400.0  # seconds that an entry lies unused before it is removed
+TEMPORARY = ".tmp-records-"
+OURS = re.compile(rf"\w+-[0-9a-f]{{32}}\.npz|{re.escape(TEMPORARY)}\w+")  # other files may lie in the same folder
 READERS = (  # sources of this package that decide what a file's games are
     *("archives/*.py", "records.py", "record_formats.py", "symmetries.py", "random_bits.py", "notation.py"),
     *("sgf.py", "go.py", "go_board.py", "pdn.py", "checkers.py", "checkers_lines.py"),
@@ -81,7 +84,7 @@ def store(path: Path, records: Records, faults: list[Fault]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_unused(path.parent)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY, delete=False) as file:
             try:
                 np.savez(file, text=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
                 file.flush()
@@ -95,9 +98,9 @@ def store(path: Path, records: Records, faults: list[Fault]) -> None:
 
 
 def _remove_unused(folder: Path) -> None:
-    for entry in (*folder.glob("*.npz"), *folder.glob(".tmp-*")):
+    for entry in folder.iterdir():
         try:
-            if time.time() - entry.stat().st_mtime > ENTRY_AGE:
+            if OURS.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > ENTRY_AGE:
                 entry.unlink()
         except FileNotFoundError:  # another process has just removed it
             continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import itertools
 import lzma
 import os
 import re
@@ -66,21 +67,20 @@ def find_sources(paths: Sequence[Path], suffixes: Collection[str]) -> Found:
     """
     sources: list[Source] = []
     num_others = 0
-    for path in paths:
-        if path.is_dir():
+    for path, *more in _grouped(paths, suffixes):
+        if _is_loose(path, suffixes):
+            sources += _loose(path.parent, [path, *more])
+        elif path.is_dir():
             found = sorted(Path(where, name) for where, _, names in os.walk(path) for name in names)
             archives = [file for file in found if _is_archive(file)]
             loose = [file for file in found if not _is_archive(file) and file.suffix.lower() in suffixes]
             num_others += len(found) - len(archives) - len(loose)
             sources += [_archive(file) for file in archives]
-            for first in range(0, len(loose), LOOSE_FILES):
-                sources.append(_loose(path, loose[first : first + LOOSE_FILES]))
+            sources += _loose(path, loose)
         elif not path.exists():
             raise ArchiveError(f"there is no file or folder {path}")
         elif _is_archive(path):
             sources.append(_archive(path))
-        elif path.suffix.lower() in suffixes:
-            sources.append(_loose(path.parent, [path]))
         else:
             allowed = ", ".join((*sorted(suffixes), *ARCHIVE_SUFFIXES))
             raise ArchiveError(f"{path} is no file of records by its name; allowed are folders and {allowed}")
@@ -99,9 +99,30 @@ def _archive(path: Path) -> Source:
     return Source(_printable(path.name), path.parent, (path.name,), True, _size(path))
 
 
-def _loose(folder: Path, files: Sequence[Path]) -> Source:
-    names = tuple(file.relative_to(folder).as_posix() for file in files)
-    return Source(_printable(folder.resolve().name), folder, names, False, sum(map(_size, files)))
+def _grouped(paths: Sequence[Path], suffixes: Collection[str]) -> Iterator[list[Path]]:
+    """Yield paths one by one, but files of records that follow each other and lie in one folder together."""
+
+    def folder_of(path: Path) -> Path | None:
+        return path.parent if _is_loose(path, suffixes) else None
+
+    for folder, some in itertools.groupby(paths, folder_of):
+        if folder is None:
+            yield from ([path] for path in some)
+        else:
+            yield list(some)
+
+
+def _is_loose(path: Path, suffixes: Collection[str]) -> bool:
+    is_record = path.suffix.lower() in suffixes and not _is_archive(path)
+    return is_record and path.exists() and not path.is_dir()
+
+
+def _loose(folder: Path, files: Sequence[Path]) -> Iterator[Source]:
+    """Yield the files of a folder in parts that are read and cached together."""
+    for first in range(0, len(files), LOOSE_FILES):
+        part = files[first : first + LOOSE_FILES]
+        names = tuple(file.relative_to(folder).as_posix() for file in part)
+        yield Source(_printable(folder.resolve().name), folder, names, False, sum(map(_size, part)))
 
 
 def _size(path: Path) -> int:

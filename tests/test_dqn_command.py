@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -238,39 +238,42 @@ def test_the_newest_run_goes_on_as_it_was_started(tmp_path: Path, monkeypatch: p
         assert dqn_command.parse([*others, "--resume"]).config.steps != 160
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_lucky_evaluation_does_not_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    luck = {dqn_command.EVALUATION_SEED: [3, 9, 8, 7], dqn_command.CONFIRMATION_SEED: [5, 6, 7]}
+def let_scores_be(monkeypatch: pytest.MonkeyPatch, evaluations: list[int], confirmations: Sequence[int] = ()) -> None:
+    """Let evaluations and the games that confirm them have these scores, and later ones and all other games 0."""
+    scores = {dqn_command.EVALUATION_SEED: iter(evaluations), dqn_command.CONFIRMATION_SEED: iter(confirmations)}
 
     def score(network: Any, envs: AtariEnvs, seed: int, *rest: Any) -> tuple[GameResult, ...]:
-        points = luck[seed].pop(0) if seed in luck else 6
+        points = next(scores.get(seed, iter(())), 0)
         return (GameResult(place=0, score=points, steps=1, frames=4, truncated=False),)
 
     monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
-    directory = tmp_path / "run"
-    arguments = [*TINY, "--steps", "320", "--evaluation-period", "32", "--target-score", "7", "--out", str(directory)]
-    assert dqn_command.main(arguments) == 0
-    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    assert [line.get("confirmation") for line in lines] == [None, 5, 6, 7]
-    assert read_header(directory / "best.safetensors")["training"]["trained_steps"] == 128, "what the target was for"
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_network_that_further_games_spoke_for_stays_until_they_speak_for_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("evaluations", "confirmations", "best", "last"),
+    [([3, 9, 8, 7], [5, 6, 7], 128, 128), ([8, 7, 9, 6], [4, 6, 5], 64, 160)],
+    ids=["the last ends the run", "none does, and the second is kept"],
+)
+def test_a_lucky_evaluation_does_not_end_a_run(
+    evaluations: list[int],
+    confirmations: list[int],
+    best: int,
+    last: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    luck = {dqn_command.EVALUATION_SEED: [8, 7, 9, 6], dqn_command.CONFIRMATION_SEED: [4, 6, 5]}
-
-    def score(network: Any, envs: AtariEnvs, seed: int, *rest: Any) -> tuple[GameResult, ...]:
-        points = luck[seed].pop(0) if seed in luck else 6
-        return (GameResult(place=0, score=points, steps=1, frames=4, truncated=False),)
-
-    monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
+    let_scores_be(monkeypatch, evaluations, confirmations)
     directory = tmp_path / "run"
-    arguments = [*TINY, "--steps", "128", "--evaluation-period", "32", "--target-score", "7", "--out", str(directory)]
+    arguments = [*TINY, "--evaluation-period", "32", "--target-score", "7", "--out", str(directory)]
     assert dqn_command.main(arguments) == 0
-    assert read_header(directory / "best.safetensors")["training"]["trained_steps"] == 64
-    timing = [json.loads(line) for line in (directory / "timing.jsonl").read_text().splitlines()]
+    metrics, timing = (
+        [json.loads(line) for line in (directory / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("metrics", "timing")
+    )
+    assert [line["confirmation"] for line in metrics if line["evaluation"] >= 7] == confirmations
+    assert metrics[-1]["step"] == last
+    assert read_header(directory / "best.safetensors")["training"]["trained_steps"] == best
     assert all(line["evaluation_seconds"] > 0 for line in timing)
 
 
@@ -278,13 +281,8 @@ def test_a_network_that_further_games_spoke_for_stays_until_they_speak_for_anoth
 def test_the_step_size_settles_where_a_score_is_near_until_one_is_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = [3, 17, 18, 15, 14, 13, 18]
     settled: list[float | None] = []
-
-    def score(network: Any, envs: AtariEnvs, seed: int, *rest: Any) -> tuple[GameResult, ...]:
-        return (GameResult(place=0, score=scores.pop(0) if scores else 0, steps=1, frames=4, truncated=False),)
-
-    monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
+    let_scores_be(monkeypatch, [3, 17, 18, 15, 14, 13, 18])
     monkeypatch.setattr(Training, "settle", lambda self, target: settled.append(target))
     arguments = [*TINY, "--steps", "224", "--evaluation-period", "32", "--target-score", "19", "--out"]
     assert dqn_command.main([*arguments, str(tmp_path / "run")]) == 0

@@ -56,21 +56,19 @@ def parse(
     First come the `usual` ones; then, with --resume, those that the run was started with; what is said again counts.
     `run_name` gives the name of a run without --out, of its preset and the arguments: by default LEARNER-PRESET.
     """
-    learner = program.rpartition(" ")[2]
-    arguments = [*usual, *arguments]
+    words = [*usual, *arguments]
     if "--resume" in arguments:
-        preset = value_given("--preset", arguments) or getattr(options, "preset", "")
+        learner, out = program.rpartition(" ")[2], value_given("--out", arguments)
+        preset = value_given("--preset", words) or getattr(options, "preset", "")
         name = run_name(preset, arguments) if run_name else f"{learner}-{preset}"
-        out = value_given("--out", arguments)
-        directory = Path(out) if out else newest_run(name)
-        arguments = [*usual, *_words_of_run(learner, directory), *arguments[len(usual) :]]
-    preset = value_given("--preset", arguments)
+        words = [*usual, *_words_of_run(learner, Path(out) if out else newest_run(name)), *arguments]
+    preset = value_given("--preset", words)
     given: dict[str, Any] = {"preset": preset, "config": presets[preset]} if preset in presets else {}
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             given.setdefault(field.name, tyro.MISSING)  # must be said on the command line
     default = options(**given)
-    return parsed(program, lambda: tyro.cli(options, args=arguments, default=default, prog=program))
+    return parsed(program, lambda: tyro.cli(options, args=words, default=default, prog=program))
 
 
 def _words_of_run(learner: str, directory: Path | None) -> list[str]:

@@ -144,7 +144,7 @@ def training(game: str, preset: str, seconds: float, device: torch.device) -> Do
 @contextmanager
 def parts(config: DqnConfig, device: torch.device) -> Iterator[Training]:
     """Yield a training as `train.py dqn` makes it."""
-    envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(0, config), num_groups(config, device))
+    envs = AtariEnvs(config.game, config.num_envs, config.protocol, processes(0, config), num_groups(config))
     try:
         yield Training(config, envs, device)
     finally:

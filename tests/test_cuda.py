@@ -46,10 +46,12 @@ def test_what_is_recorded_sees_new_inputs_and_new_weights() -> None:
 def test_imitation_learns_the_same(optimiser: Any) -> None:
     config = replace(PRESETS["small"], optimiser=optimiser, precision="float32", average=0.9, learning_rate=1e-3)
     generator = torch.Generator().manual_seed(0)
+    actions = torch.randint(82, (8,), generator=generator)
+    legal = torch.rand(8, 82, generator=generator) < 0.7
     samples = Samples(
         planes=(torch.rand(8, 16, 9, 9, generator=generator) < 0.2).float(),
-        actions=torch.randint(82, (8,), generator=generator),
-        legal=torch.ones(8, 82, dtype=torch.bool),
+        actions=actions,
+        legal=legal.scatter(1, actions[:, None], True),
         movers=torch.zeros(8, dtype=torch.int64),
         outcomes=torch.ones(8),
         outcome_weights=torch.ones(8),

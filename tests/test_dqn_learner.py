@@ -245,7 +245,7 @@ def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
 def test_a_restored_training_goes_on_bit_for_bit(name: str) -> None:
     """For the first one with another number of processes for the games, too."""
     config = COMPOSITIONS[name]
-    groups = num_groups(config, CPU)
+    groups = num_groups(config)
     ours, theirs = (AtariEnvs("pong", 2, "nature", processes, groups) for processes in (0, int(name == "fast")))
     try:
         training = Training(config, ours, CPU)

@@ -41,13 +41,12 @@ class Lots(NamedTuple):
     anything: NDArray[np.int64]  # [E]: that random action
 
 
-def num_groups(config: DqnConfig, device: torch.device) -> int:
+def num_groups(config: DqnConfig) -> int:
     """Return in how many groups the games are acted, so that emulators run while the network thinks.
 
-    One where noise is drawn once for all games, where a learner leaves no processor idle, and on a GPU, which takes all
-    games at once.
+    One where noise is drawn once for all games, and where a learner leaves no processor idle.
     """
-    return 1 if config.noisy or config.overlap or device.type != "cpu" else min(2, config.num_envs)
+    return 1 if config.noisy or config.overlap else min(2, config.num_envs)
 
 
 class Actor:
@@ -63,7 +62,7 @@ class Actor:
         self._noise = torch.Generator().manual_seed(config.seed)
         noise_from(self.network, self._noise)
         self._rng = np.random.default_rng((config.seed, 1))
-        self._recorded: Recorded[Tensor] | None = None
+        self._recorded: dict[int, Recorded[Tensor]] = {}  # by the games of a group
         self._frames: NDArray[np.uint8] | None = None  # the stacks that come next, [E, 4, 84, 84]
         self._first = np.ones(config.num_envs, np.bool_)
         self.steps = 0  # taken so far, over all environments
@@ -131,11 +130,11 @@ class Actor:
 
     @torch.no_grad()
     def _replayed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return Q-values [E, A], computed on a GPU by a graph that the first step recorded."""
+        """Return Q-values [E, A], computed on a GPU by a graph that a first step recorded."""
         states = to_device(to_states(frames, state_dtype(self.device, self.network.trunk_dtype)), self.device)
-        if self._recorded is None:
-            self._recorded = Recorded(self.network.q_values, states)
-        return self._recorded(states).cpu().numpy()
+        if len(states) not in self._recorded:
+            self._recorded[len(states)] = Recorded(self.network.q_values, states)
+        return self._recorded[len(states)](states).cpu().numpy()
 
     def _draw(self, epsilon: float) -> Lots:
         """Draw what decides whether environments explore, with probability epsilon (epsilon-greedy), and how."""

@@ -152,7 +152,7 @@ def train(options: Options, console: Console) -> None:
         notice=notice,
     ) as run:
         num_processes = processes(options.processes, config)
-        envs = AtariEnvs(config.game, config.num_envs, config.protocol, num_processes, num_groups(config, device))
+        envs = AtariEnvs(config.game, config.num_envs, config.protocol, num_processes, num_groups(config))
         games = evaluation_games(config, config.evaluation_episodes) if config.evaluation_period else None
         try:
             training = Training(config, envs, device)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from agents.dqn.replay import Arrays, Samples, States, to_device
 from nets.augment import random_shift
 from nets.cuda_graphs import Recorded
 from nets.direct_training import is_worth_it, use_direct
+from nets.fused import Fused
 from nets.layers import noise_from
 from nets.models import QNetwork, QNetworkSpec
 from nets.precision import resolve_precision
@@ -108,6 +110,8 @@ class Learner:
             for generator in self._generators[:num_shards]
         ]
         self._threads = ThreadPoolExecutor(num_shards - 1) if num_shards > 1 else None
+        # Many small norms: on an H200 whole trainings of impala are 1.4 times as fast so.
+        self._forward = Fused(_forward) if device.type == "cuda" and config.norm == "channel" else _forward
         self._recorded: Recorded[_Result] | None = None
 
     def learn(self, samples: Samples, rate: float) -> Learnt:
@@ -186,7 +190,7 @@ class Learner:
                 states: Tensor, actions: Tensor, returns: Tensor, discounts: Tensor, weights: Tensor, *ahead: Tensor
             ) -> _Result:
                 part = Tensors(states, actions, returns, discounts, ahead[0] if ahead else None, weights)
-                return _work(self._shards[0], part, self.config, len(actions))
+                return _work(self._shards[0], part, self.config, len(actions), forward=self._forward)
 
             self._recorded = Recorded(work, *given)
         return self._recorded(*given)
@@ -233,6 +237,9 @@ class Learner:
         self.num_updates = int(arrays["num_updates"])
 
 
+_Forward = Callable[["Shard", Tensors, DqnConfig, int, "Future[Tensor] | None"], tuple[Tensor, Tensor]]
+
+
 class _Result(NamedTuple):
     """What one shard contributes."""
 
@@ -241,9 +248,23 @@ class _Result(NamedTuple):
 
 
 def _work(
-    shard: Shard, part: Tensors, config: DqnConfig, size: int, targets_beside: Future[Tensor] | None = None
+    shard: Shard,
+    part: Tensors,
+    config: DqnConfig,
+    size: int,
+    targets_beside: Future[Tensor] | None = None,
+    forward: _Forward | None = None,
 ) -> _Result:
-    """Return one shard's part of the gradients of the mean loss over `size` samples."""
+    """Return one shard's part of the gradients of the mean loss over `size` samples; `forward` does as `_forward`."""
+    loss, numbers = (forward or _forward)(shard, part, config, size, targets_beside)
+    gradients = torch.autograd.grad(loss, list(shard.network.parameters()))
+    return _Result(numbers, list(gradients))
+
+
+def _forward(
+    shard: Shard, part: Tensors, config: DqnConfig, size: int, targets_beside: Future[Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Return one shard's part of the mean loss over `size` samples, and the numbers of a `_Result`."""
     outputs = shard.network(part.states)
     of_actions = targets.of_actions(outputs, part.actions)
     target = bootstrapped(part, shard, config) if targets_beside is None else targets_beside.result()
@@ -252,12 +273,11 @@ def _work(
     l1, l2 = config.regularisers.l1, config.regularisers.l2
     if l1 or l2:
         loss = loss + penalty(shard.network, l1, l2) * (len(part.actions) / size)
-    gradients = torch.autograd.grad(loss, list(shard.network.parameters()))
     with torch.no_grad():
         q = shard.network.head.q_values(of_actions.detach()[:, None])
         errors = priority_errors(of_actions, target, losses, config)
         numbers = torch.cat([torch.stack([loss, q.sum()]), errors])
-    return _Result(numbers, list(gradients))
+    return loss, numbers
 
 
 @torch.no_grad()

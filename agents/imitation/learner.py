@@ -13,8 +13,7 @@ import copy
 import dataclasses
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch.nn.functional import huber_loss
 from agents.imitation.config import ImitateConfig, ImitateError, LearningConfig
 from agents.imitation.data import Samples, SampleStream
 from games.compiled import NDArray
+from nets.cuda_graphs import Recorded
 from nets.heads import OwnershipHeadSpec, ScoreHeadSpec, ValueHeadSpec
 from nets.losses import softmax_cross_entropy
 from nets.models import PolicyValueNet, PolicyValueOutput, logits_of_mover
@@ -103,7 +103,7 @@ class Learner:
         self.optimiser = make_optimiser(config, self.model, self.precision)
         self.steps = 0
         self.seconds = 0.0  # of training, in all processes together
-        self._loss_function = self._loss if device.type == "cpu" else self._fused()
+        self._recorded: Recorded[Tensor] | None = None
         # Of the loss, the hits, the positions counted, the value error and the outcomes known, the errors of points
         # and leads and the positions that have them, since `forget_sums`.
         self.sums = torch.zeros(8, dtype=torch.float64, device=device)
@@ -129,9 +129,7 @@ class Learner:
         """Take one step of gradient descent."""
         config = self.config
         self.model.train()
-        loss, sums = self._loss_function(samples.mapped(lambda tensor: tensor.to(self.device, non_blocking=True)))
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        sums = self._differentiate(samples) if self.device.type == "cpu" else self._replayed(samples)
         for group in self.optimiser.param_groups:
             group["lr"] = config.learning_rate * rate_factor
         self.optimiser.step()
@@ -144,27 +142,24 @@ class Learner:
         if self.steps % CHECK_PERIOD == 0:
             self.check_finite()
 
-    def _fused(self) -> Callable[[Samples], tuple[Tensor, Tensor]]:
-        """Return `_loss` in fused kernels: a GPU's memory bounds norms and activations, which so use it less.
+    def _differentiate(self, samples: Samples) -> Tensor:
+        """Give the weights their gradients; return what a batch adds to the sums."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss, sums = self._loss(samples)
+        loss.backward()
+        return sums
 
-        Where they cannot be compiled (there is no C compiler, or the GPU is too old) it is `_loss` itself, with a
-        warning.
-        """
-        compiled = torch.compile(self._loss, dynamic=False)
+    def _replayed(self, samples: Samples) -> Tensor:
+        """Do what `_differentiate` does, on a GPU by a graph that the first batch recorded; all are of its shapes."""
+        given = [tensor for tensor in samples if tensor is not None]
+        if self._recorded is None:
 
-        def loss(samples: Samples) -> tuple[Tensor, Tensor]:
-            try:
-                result: tuple[Tensor, Tensor] = compiled(samples)
-            except torch._dynamo.exc.TorchDynamoException as error:
-                reason = str(error).strip().partition("\n")[0]
-                warnings.warn(
-                    f"training is slower than it could be, its kernels cannot be fused: {reason}", stacklevel=2
-                )
-                self._loss_function = self._loss
-                return self._loss(samples)
-            return result
+            def work(*tensors: Tensor) -> Tensor:
+                held = iter(tensors)
+                return self._differentiate(samples.mapped(lambda _: next(held)))
 
-        return loss
+            self._recorded = Recorded(work, *(tensor.to(self.device) for tensor in given))
+        return self._recorded(*given)
 
     def _loss(self, samples: Samples) -> tuple[Tensor, Tensor]:
         """Return what a step makes smaller, and what a batch adds to the sums."""

@@ -336,9 +336,9 @@ _PQN = replace(
     checkpoint_period=500_000,
 )
 
-# For a GPU: the method of Gallici et al. 2024 with the network of Espeholt et al. 2018 (IMPALA, figure 3, right), and the
-# longer rollouts and traces of fast. Minibatches are larger, so that a GPU is busy; the step size grew with the root of
-# their size, and falls as in fast, whose running average of the weights is kept, too.
+# For a GPU: the method of Gallici et al. 2024 with the network of Espeholt et al. 2018 (IMPALA, figure 3, right), and
+# the longer rollouts and traces of fast. Minibatches are larger, so that a GPU is busy; the step size grew with the
+# root of their size, and falls as in fast, whose running average of the weights is kept, too.
 _IMPALA = replace(
     _PQN,
     num_envs=64,

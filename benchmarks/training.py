@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,6 +43,8 @@ def measure(
         work = Steps(learner, samples)
         work()  # compiles, and chooses kernels
         seconds = cpu_seconds(work, repeats, clock=time.perf_counter)
+        if not math.isfinite(learner.means()["loss"]):
+            raise BenchError(f"--batches {batch}: the loss is not a number, so this is no training")
         rows.append({"batch": batch, **rate_fields("positions", STEPS * batch, seconds)})
     precision = str(learner.precision).removeprefix("torch.")
     return {

@@ -42,20 +42,26 @@ def test_what_is_recorded_sees_new_inputs_and_new_weights() -> None:
     assert recorded(torch.arange(3.0)).tolist() == [0, 2, 4]
 
 
+def samples_of(batch: int, size: int) -> Samples:
+    """Return random positions; a third of the moves are not legal."""
+    generator = torch.Generator().manual_seed(0)
+    moves = size * size + 1
+    actions = torch.randint(moves, (batch,), generator=generator)
+    legal = torch.rand(batch, moves, generator=generator) < 0.7
+    return Samples(
+        planes=(torch.rand(batch, 16, size, size, generator=generator) < 0.2).float(),
+        actions=actions,
+        legal=legal.scatter(1, actions[:, None], True),
+        movers=torch.zeros(batch, dtype=torch.int64),
+        outcomes=torch.ones(batch),
+        outcome_weights=torch.ones(batch),
+    )
+
+
 @pytest.mark.parametrize("optimiser", ["adamw", "muon", "sgd"])
 def test_imitation_learns_the_same(optimiser: Any) -> None:
     config = replace(PRESETS["small"], optimiser=optimiser, precision="float32", average=0.9, learning_rate=1e-3)
-    generator = torch.Generator().manual_seed(0)
-    actions = torch.randint(82, (8,), generator=generator)
-    legal = torch.rand(8, 82, generator=generator) < 0.7
-    samples = Samples(
-        planes=(torch.rand(8, 16, 9, 9, generator=generator) < 0.2).float(),
-        actions=actions,
-        legal=legal.scatter(1, actions[:, None], True),
-        movers=torch.zeros(8, dtype=torch.int64),
-        outcomes=torch.ones(8),
-        outcome_weights=torch.ones(8),
-    )
+    samples = samples_of(8, 9)
     means = []
     for device in (CPU, GPU):
         torch.manual_seed(0)
@@ -68,6 +74,21 @@ def test_imitation_learns_the_same(optimiser: Any) -> None:
         learner.step(samples, 1.0)
         means.append(learner.means())
     assert means[1] == pytest.approx(means[0], rel=0.02)
+
+
+def test_imitation_in_bfloat16_keeps_to_numbers() -> None:
+    """Kernels that torch 2.11 had compiled did not, on maps of this size."""
+    config = replace(PRESETS["small"], optimiser="muon", precision="bfloat16", learning_rate=1e-3)
+    network = preset("resnet-6x96", (16, 19, 19)).build()
+    assert isinstance(network, PolicyValueNet)
+    learner = Learner(config, network, GPU)
+    losses = []
+    for _ in range(10):
+        learner.forget_sums()
+        learner.step(samples_of(256, 19), 1.0)
+        losses.append(learner.means()["loss"])
+    assert losses[-1] < losses[0]
+    assert all(bool(weights.isfinite().all()) for weights in network.parameters())
 
 
 def steps_of(config: DqnConfig, device: torch.device, seed: int) -> Steps:

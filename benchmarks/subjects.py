@@ -239,7 +239,7 @@ class Training:
     """Train a Go network of random weights on random planes: positions a second by the clock, on all processors.
 
     Whole steps of train.py imitate, without the reading of records, which `records` measures: measure on an idle
-    machine. On a GPU the first batch of each size takes half a minute, in which its kernels are compiled.
+    machine.
     """
 
     network: Name = "resnet-6x96"

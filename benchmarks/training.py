@@ -41,7 +41,7 @@ def measure(
         learner = Learner(config, random_network(network, size, seed), device)
         samples = random_samples(learner.model.spec.input_shape, batch, seed, pin=device.type == "cuda")
         work = Steps(learner, samples)
-        work()  # compiles, and chooses kernels
+        work()  # chooses kernels, and on a GPU records them
         seconds = cpu_seconds(work, repeats, clock=time.perf_counter)
         if not math.isfinite(learner.means()["loss"]):
             raise BenchError(f"--batches {batch}: the loss is not a number, so this is no training")

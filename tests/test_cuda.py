@@ -43,7 +43,7 @@ def test_what_is_recorded_sees_new_inputs_and_new_weights() -> None:
 
 
 def samples_of(batch: int, size: int) -> Samples:
-    """Return random positions; a third of the moves are not legal."""
+    """Return random positions; three of ten moves are not legal."""
     generator = torch.Generator().manual_seed(0)
     moves = size * size + 1
     actions = torch.randint(moves, (batch,), generator=generator)

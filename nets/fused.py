@@ -1,7 +1,7 @@
 """Functions of tensors in fused kernels: a GPU's memory bounds norms and activations, which so use it less.
 
-Not for learning from recorded games: with torch 2.11 on an H200 gradients of resnet-6x96 on 19x19, in bfloat16, were NaN
-where the loss was right. Why is not known.
+Not for learning from recorded games: with torch 2.11 on an H200 gradients of resnet-6x96 on 19x19, in bfloat16, were
+NaN where the loss was right. Why is not known.
 """
 
 from __future__ import annotations

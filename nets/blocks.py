@@ -78,13 +78,13 @@ class _Windowed(BlockSpec):
     def window(self, shape: Shape) -> tuple[int | None, int]:
         return self.size, self.stride
 
-    def _padded(self, make: Callable[[int], nn.Module], value: float = 0.0) -> nn.Module:
+    def _padded(self, make: Callable[[int], nn.Module]) -> nn.Module:
         """Return the layer `make(padding)`, after a layer of its own for a padding that differs by side."""
         if self.padding != "same":
             return make(self.padding)
         if self.stride == 1 and self.size % 2 == 1:
             return make(self.size // 2)
-        return nn.Sequential(pooling.SamePad2d(self.size, self.stride, value), make(0))
+        return nn.Sequential(pooling.SamePad2d(self.size, self.stride), make(0))
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,9 @@ class MaxPool(_Pool):
     padding: Padding = 0
 
     def build(self, shape: Shape) -> nn.Module:
-        return self._padded(lambda padding: nn.MaxPool2d(self.size, self.stride, padding), -math.inf)
+        if self.padding == "same":
+            return pooling.SameMaxPool2d(self.size, self.stride)
+        return nn.MaxPool2d(self.size, self.stride, self.padding)
 
 
 @dataclass(frozen=True)

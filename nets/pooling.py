@@ -23,17 +23,37 @@ def same_padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
 class SamePad2d(nn.Module):
     """Pad a map so that the layer after it gives ceil(size / stride) cells an axis."""
 
-    def __init__(self, kernel_size: int, stride: int, value: float = 0.0) -> None:
+    def __init__(self, kernel_size: int, stride: int) -> None:
         super().__init__()
         self.kernel_size = kernel_size
         self.stride = stride
-        self.value = value
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, C, H + p, W + q]."""
         top, bottom = same_padding(x.shape[-2], self.kernel_size, self.stride)
         left, right = same_padding(x.shape[-1], self.kernel_size, self.stride)
-        return functional.pad(x, (left, right, top, bottom), value=self.value)
+        return functional.pad(x, (left, right, top, bottom))
+
+
+class SameMaxPool2d(nn.Module):
+    """The maximum of each window, ceil(size / stride) windows an axis; no window sees the padding of `same_padding`.
+
+    Torch pads both ends alike: where the end needs a cell more, its last window is cut off there instead, which a
+    maximum does not notice, and the map need not be copied into a larger one.
+    """
+
+    def __init__(self, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, C, H, W] to [B, C, H', W']."""
+        if self.stride == 1:  # no window is cut off, but a window of even size has one place more at the start
+            every = functional.max_pool2d(x, self.kernel_size, 1, self.kernel_size // 2)
+            return every[:, :, -x.shape[-2] :, -x.shape[-1] :]
+        top, left = (same_padding(size, self.kernel_size, self.stride)[0] for size in x.shape[-2:])
+        return functional.max_pool2d(x, self.kernel_size, self.stride, (top, left), ceil_mode=True)
 
 
 class L2Pool2d(nn.Module):

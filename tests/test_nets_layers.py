@@ -336,7 +336,9 @@ def test_same_padding_gives_the_ceiling(length: int, kernel: int, stride: int) -
     before, after = pooling.same_padding(length, kernel, stride)
     assert (length + before + after - kernel) // stride + 1 == -(-length // stride)
     assert 0 <= after - before <= 1
-    x = torch.rand(1, 1, length, length + 1)
-    padded = pooling.SamePad2d(kernel, stride, value=-1.0)(x)
+    x = torch.rand(2, 3, length, length + 1) - 2
+    padded = pooling.SamePad2d(kernel, stride)(x)
     assert padded.shape[2] == length + before + after
-    assert padded[0, 0, before : before + length].sum() > 0
+    assert torch.equal(padded[:, :, before : before + length][padded[:, :, before : before + length] != 0], x.flatten())
+    windows = torch.where(padded == 0, -torch.inf, padded)
+    assert torch.equal(pooling.SameMaxPool2d(kernel, stride)(x), nn.functional.max_pool2d(windows, kernel, stride))

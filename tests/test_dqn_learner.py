@@ -23,6 +23,7 @@ from agents.dqn.targets import categorical_loss
 from games.atari import PROTOCOLS
 from games.atari_vector import AtariEnvs
 from nets.blocks import Linear, Norm, Residual
+from nets.cnn import output_shapes
 from nets.layers import NoisyLinear
 from nets.regulariser_config import RegulariserConfig
 
@@ -206,6 +207,9 @@ def test_networks_are_put_together_as_the_switches_say() -> None:
     impala = q_network_spec(PRESETS["impala"], 6)
     assert {block.norm for block in impala.trunk if isinstance(block, Residual)} == {"channel"}
     assert len([block for block in impala.trunk if isinstance(block, Residual)]) == 6
+    smaller = q_network_spec(replace(PRESETS["fast"], network="impala-small"), 6)
+    assert [block.norm for block in smaller.trunk if isinstance(block, Residual)] == ["layer"] * 3
+    assert output_shapes(smaller.trunk, smaller.input_shape)[-5:] == ((32, 6, 6), (32, 6, 6), (256,), (256,), (256,))
     btr = q_network_spec(PRESETS["btr"], 6)
     assert btr.head.dueling and not btr.head.noisy and btr.head.distribution == "quantile"
     for config in PRESETS.values():

@@ -7,12 +7,21 @@ from dataclasses import replace
 from typing import Literal
 
 from agents.dqn.config import DqnConfig
-from nets.blocks import Block, Conv, Linear, Norm, Relu, Residual
+from nets.blocks import Block, Conv, Linear, MaxPool, Norm, Relu, Residual
 from nets.heads import QHeadSpec
 from nets.models import QNetworkSpec
 from nets.presets import ATARI_SHAPE, preset
 
-SMALL: tuple[Block, ...] = (Conv(16, 8, 4), Relu(), Conv(32, 4, 2), Relu(), Conv(32, 3), Relu(), Linear(256), Relu())
+HIDDEN = (Linear(256), Relu())
+SMALL = (Conv(16, 8, 4), Relu(), Conv(32, 4, 2), Relu(), Conv(32, 3), Relu(), *HIDDEN)
+_POOL = MaxPool(3, 2, padding="same")
+IMPALA_SMALL = (
+    *(Conv(8, 4, 2, padding=1), _POOL, Residual(norm="none")),
+    *(Conv(16, 3, padding=1), _POOL, Residual(norm="none")),
+    *(Conv(32, 3, padding=1), _POOL, Residual(norm="none"), Relu()),
+    *HIDDEN,
+)
+OURS: dict[str, tuple[Block, ...]] = {"small": SMALL, "impala-small": IMPALA_SMALL}
 
 
 def q_network_spec(config: DqnConfig, num_actions: int) -> QNetworkSpec:
@@ -21,8 +30,8 @@ def q_network_spec(config: DqnConfig, num_actions: int) -> QNetworkSpec:
     With a dueling or a noisy head the hidden layer moves into the head, so that each stream has its own (Wang et al.
     2016, figure 1) and noise is on every fully connected layer (Fortunato et al. 2018, section 3.1).
     """
-    if config.network == "small":
-        trunk = SMALL
+    if config.network in OURS:
+        trunk = OURS[config.network]
     else:
         named = preset(config.network)
         assert isinstance(named, QNetworkSpec)

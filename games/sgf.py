@@ -65,6 +65,10 @@ PROPERTY = re.compile(rb"([A-Za-z]++)(" + _VALUES + rb")")
 VALUE = re.compile(rb"\[([^\]\\]*+)\]")
 ONE_LINE = re.compile(rb"[^\\\s]*+(?: [^\\\s]*+)*+")  # a value that means itself
 LOWER_CASE = bytes(range(ord("a"), ord("z") + 1))
+TREE = re.compile(rb"\(\s*+;")  # where a game begins, or a variation
+# Where a game begins by what its first node says: what game it is, which SGF, how large the board. No text matches, as
+# texts have a backslash before their closing brackets.
+GAME = re.compile(rb"\(\s*+;[^;]*?\b(?:G[a-z]*+M|F[a-z]*+F|S[a-z]*+Z)[a-z]*+\s*+\[[^\]\\;()]{0,20}+\]")
 SPACE = b" \t\n\r\v\f"
 PLAYER_OF = bytes.maketrans(b"BW", b"\0\1")
 # Encodings whose letters may hold bytes of brackets and backslashes, and the larger ones that they are read as.
@@ -88,23 +92,30 @@ def read_games(content: bytes) -> Iterator[SgfGame | SgfError]:
         yield _read_plain(plain)
         return
     content = _in_utf_8(content)
+    if TREE.search(content) is None:
+        raise SgfError("not an SGF record: nothing in it starts with (;")
+    yield from _read_trees(content, itertools.count(1))
+
+
+def _read_trees(content: bytes, numbers: Iterator[int]) -> Iterator[SgfGame | SgfError]:
+    """Yield the games of a part of a file, numbered on; a game that cannot be read may hold others, which are read."""
     position = 0
-    for number in itertools.count(1):
+    while begin := TREE.search(content, position):
+        number = next(numbers)
         tokens, end = sgf_grammar.tokenise(content, position)
-        if not tokens:
-            break
         try:
             tree = sgf_grammar.parse_sgf_game(content[position:end])
             yield _game_of_nodes(list(sgf_grammar.main_sequence_iter(tree)))
         except ValueError as error:
             yield SgfError(str(error) if number == 1 else f"game {number} of the file: {error}")
-            if tokens.count(("D", b"(")) > tokens.count(("D", b")")):  # where it ends is unknown
-                if sgf_grammar.tokenise(content, end)[0]:
-                    yield SgfError(f"what follows game {number} of the file, which is torn, is not looked for")
-                return
+            is_torn = tokens.count(("D", b"(")) > tokens.count(("D", b")"))  # where it ends is unknown
+            end = len(content) if is_torn else end
+            games = [match.start() for match in GAME.finditer(content, begin.end(), end)]
+            for first, last in itertools.pairwise([*games, end]):
+                yield from _read_trees(content[first:last], numbers)
+            if is_torn and not games and (count := len(TREE.findall(content, begin.end()))):
+                yield SgfError(f"game {number} of the file is torn: what follows is not read, {count} times (;")
         position = end
-    if not position:
-        raise SgfError("not an SGF record: nothing in it starts with (;")
 
 
 def _in_utf_8(content: bytes) -> bytes:

@@ -112,11 +112,33 @@ def test_games_around_a_damaged_one_are_read() -> None:
     whole, torn = read_games(b"(;SZ[9];B[aa])(;SZ[9];B[zz")
     assert isinstance(whole, SgfGame) and isinstance(torn, SgfError)
     assert str(torn) == "game 2 of the file: unexpected end of SGF data"
-    faults = list(read_games(b"(;SZ[9];B[aa] ? (;W[bb])(;W[cc]))(;SZ[9])"))
+    faults = list(read_games(b"(;SZ[9];B[aa] ? (;W[bb])(;W[cc]))(;B[aa])"))
     assert [str(fault) for fault in faults] == [
         "unexpected end of SGF data",
-        "what follows game 1 of the file, which is torn, is not looked for",
+        "game 1 of the file is torn: what follows is not read, 3 times (;",
     ]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"(;GM[1]SZ[9];B[bb]",  # no )
+        b"(;GM[1]SZ[9];B[bb](;W[cc])(;W[dd]",
+        b"(;GM[1]SZ[9];B[bb] ? (;W[cc]))",
+        b"(;GM[1]SZ[9];B[bb)",  # no ]
+        b"(;GM[1]SZ[9];B[zz]C[(;GM[1\\])])",
+    ],
+)
+def test_one_damaged_game_costs_no_other(damaged: bytes) -> None:
+    games = [b"(;PB[x (9p)]GM[1]SZ[9];B[%ca])\n" % letter for letter in b"acde"]
+    games[2] = b"(\n;CA[UTF-8] GaMe[1]SiZe[9];Black[da](;White[aa])(;White[bb]))"
+    first, fault, *others = read_games(b"".join([games[0], damaged, *games[1:]]))
+    assert isinstance(fault, SgfError) and str(fault).startswith("game 2 of the file: ")
+    assert [getattr(game, "actions", game) for game in (first, *others)] == [(0,), (2,), (3, 0), (4,)]
+
+
+def test_what_a_torn_game_holds_is_looked_for_once() -> None:
+    assert len(list(read_games(b"(;GM[1];B[aa]" * 2_000))) == 2_000
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
 import subprocess
 import sys
 import tarfile
@@ -56,9 +57,6 @@ def make_tar(path: Path) -> None:
         archive.addfile(folder)
         for name, content in FILES.items():
             add(archive, name, content)
-        link = tarfile.TarInfo("link.sgf")
-        link.type, link.linkname = tarfile.SYMTYPE, "one/a.sgf"
-        archive.addfile(link)
 
 
 def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -106,7 +104,7 @@ def test_a_folder_of_archives_is_read_in_the_order_of_names(tmp_path: Path) -> N
     loaded = load_records([folder], "go")
     assert loaded.records.archives == ("pro-1.tar.xz", "kgs-2.zip", "data")
     assert games_of(loaded) == [*EXPECTED, *EXPECTED, ("c.sgf", [80])]
-    assert loaded.num_others == 1
+    assert loaded.num_others == 3  # and two/notes.txt of either archive
     assert games_of(load_records([folder / "c.sgf", folder / "kgs-2.zip"], "go")) == [("c.sgf", [80]), *EXPECTED]
 
 
@@ -210,6 +208,47 @@ def test_links_to_nothing_and_pipes_are_faults(tmp_path: Path) -> None:
     loaded = load_records([tmp_path], "go")
     assert len(loaded.records) == 1
     assert len(loaded.faults) == 3
+
+
+@pytest.mark.parametrize("name", ["kgs.zip", "kgs.tar"])
+def test_links_and_archives_in_an_archive_are_named_and_the_rest_is_counted(name: str, tmp_path: Path) -> None:
+    links = {"link.sgf": "a.sgf", "link.txt": "a.txt"}
+    files = {"a.sgf": b"(;SZ[9];B[aa])", "inner.zip": b"PK", "inner.tar.gz": b"", "a.txt": b""}
+    if name == "kgs.zip":
+        with zipfile.ZipFile(tmp_path / name, "w") as packed:
+            for link, target in links.items():
+                info = zipfile.ZipInfo(link)
+                info.external_attr = (stat.S_IFLNK | 0o777) << 16
+                packed.writestr(info, target)
+            for file, content in files.items():
+                packed.writestr(file, content)
+    else:
+        with tarfile.open(tmp_path / name, "w") as archive:
+            for (link, target), kind in zip(links.items(), (tarfile.LNKTYPE, tarfile.SYMTYPE), strict=True):
+                entry = tarfile.TarInfo(link)
+                entry.type, entry.linkname = kind, target
+                archive.addfile(entry)
+            for file, content in files.items():
+                add(archive, file, content)
+    for _ in ("read", "cached"):
+        loaded = load_records([tmp_path / name], "go")
+        assert games_of(loaded) == [("a.sgf", [0])] and loaded.num_others == 2
+        reasons = {fault.name.removeprefix(f"{name}: "): fault.reason for fault in loaded.faults}
+        assert list(reasons) == ["link.sgf", "inner.zip", "inner.tar.gz"]
+        assert "only plain files are read" in reasons["link.sgf"] and "unpack it" in reasons["inner.zip"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links are made as Unix has them")
+def test_links_to_folders_are_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.sgf").write_bytes(b"(;SZ[9];B[bb])")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.sgf").write_bytes(b"(;SZ[9];B[aa])")
+    for name in ("more", "kgs.sgf"):
+        (tmp_path / "data" / name).symlink_to(tmp_path / "elsewhere")
+    loaded = load_records([tmp_path / "data"], "go")
+    assert games_of(loaded) == [("a.sgf", [0])] and loaded.num_others == 1
+    assert [(fault.name, fault.reason) for fault in loaded.faults] == [("data: kgs.sgf", "no regular file")]
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if "." in name])
@@ -322,7 +361,7 @@ def test_the_command_counts_and_names(tmp_path: Path, capsys: pytest.CaptureFixt
     make_zip(tmp_path / "kgs.zip")
     assert main([str(tmp_path / "kgs.zip"), "--workers", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "4 games, 6 moves; 2 could not be read; 0 other files" in printed
+    assert "4 games, 6 moves; 2 could not be read; 1 other file;" in printed
     assert "kgs.zip: two/bad.sgf: move 2, W[aa], is not legal: there is a stone" in printed
     assert main([str(tmp_path / "kgs.zip"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -12,8 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from games.archives.cache import entry_path, load, store
-from games.archives.members import ArchiveError, Source, find_sources, read_members
+from games.archives.cache import Part, entry_path, load, store
+from games.archives.members import ArchiveError, Other, Source, find_sources, read_members
 from games.child_processes import child_settings, end_with
 from games.machine import available_processors
 from games.record_formats import Fault, GameRecord, format_of
@@ -33,7 +33,7 @@ class Loaded:
 
     records: Records
     faults: list[Fault]  # games and files that could not be read or replayed, by archive and name
-    num_others: int  # files beside them that are neither records nor archives
+    num_others: int  # files beside and in archives that are neither records nor archives
     num_cached: int  # sources (archives, folders) whose games came out of the cache
     num_sources: int
 
@@ -65,9 +65,9 @@ def load_records(
             on_progress(sources[index].name, done, total)
     whole = [part for part in parts if part is not None]
     return Loaded(
-        records=join(game, [records for records, _ in whole]),
-        faults=[fault for _, faults in whole for fault in faults],
-        num_others=found.num_others,
+        records=join(game, [part.records for part in whole]),
+        faults=[fault for part in whole for fault in part.faults],
+        num_others=found.num_others + sum(part.num_others for part in whole),
         num_cached=num_cached,
         num_sources=len(sources),
     )
@@ -84,7 +84,7 @@ def _entry(source: Source, game: str) -> Path | None:
 Task = tuple[Source, str, Path | None]  # what to read, as records of which game, where to keep it
 
 
-def _read_all(tasks: list[Task], workers: int) -> Iterator[tuple[Records, list[Fault]]]:
+def _read_all(tasks: list[Task], workers: int) -> Iterator[Part]:
     """Yield what sources hold, in their order."""
     workers = min(workers or available_processors(), len(tasks))
     if workers <= 1 or sum(source.size for source, _, _ in tasks) < LEAST_BYTES:
@@ -105,14 +105,18 @@ def _read_all(tasks: list[Task], workers: int) -> Iterator[tuple[Records, list[F
         ours.close()
 
 
-def _read_source(task: Task) -> tuple[Records, list[Fault]]:
+def _read_source(task: Task) -> Part:
     """Read the games of one archive or folder, and keep them in the cache."""
     source, game, entry = task
     record_format = format_of(game)
     parts: list[Records] = []
     waiting: list[GameRecord] = []
     faults: list[Fault] = []
+    num_others = 0
     for member in read_members(source, record_format.suffixes, record_format.max_bytes):
+        if isinstance(member, Other):
+            num_others += 1
+            continue
         found = [member] if isinstance(member, Fault) else record_format.read(member.name, member.content)
         for record in found:
             if isinstance(record, Fault):
@@ -123,7 +127,7 @@ def _read_source(task: Task) -> tuple[Records, list[Fault]]:
         if len(waiting) >= GAMES_A_PART:
             parts.append(pack(game, source.name, waiting))
             waiting = []
-    records = join(game, [*parts, pack(game, source.name, waiting)])
+    part = Part(join(game, [*parts, pack(game, source.name, waiting)]), faults, num_others)
     if entry is not None:
-        store(entry, records, faults)
-    return records, faults
+        store(entry, part)
+    return part

@@ -99,9 +99,10 @@ def _print(report: dict[str, Any], loaded: Loaded, most: int) -> None:
     if len(loaded.faults) > most:
         print(f"  and {len(loaded.faults) - most:,} more: --faults names them")
     per_game = report["bytes"] / max(report["games"], 1)
+    others = f"{report['other_files']:,} other file{'s' * (report['other_files'] != 1)}"
     print(
         f"{report['games']:,} games, {report['moves']:,} moves; {report['num_faults']:,} could not be read; "
-        f"{report['other_files']:,} other files; {report['bytes'] / 1e6:.1f} MB in memory, {per_game:.0f} bytes a game"
+        f"{others}; {report['bytes'] / 1e6:.1f} MB in memory, {per_game:.0f} bytes a game"
     )
     print(
         f"{report['seconds']:.1f} s, {report['games_per_second']:,} games a second; "

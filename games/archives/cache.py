@@ -16,6 +16,7 @@ import time
 import zipfile
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -61,7 +62,15 @@ def entry_path(source: Source, game: str) -> Path:
     return cache_folder() / f"{game}-{digest.hexdigest()[:32]}.npz"
 
 
-def load(path: Path, game: str) -> tuple[Records, list[Fault]] | None:
+class Part(NamedTuple):
+    """What one source holds."""
+
+    records: Records
+    faults: list[Fault]
+    num_others: int  # files in an archive that are neither records nor archives
+
+
+def load(path: Path, game: str) -> Part | None:
     """Return what an entry holds; None where there is none, or, with a line on stderr, where it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as entry:
@@ -69,7 +78,7 @@ def load(path: Path, game: str) -> tuple[Records, list[Fault]] | None:
             text = json.loads(entry["text"].tobytes())
         os.utime(path)  # used now
         records = Records(game=game, starts=tuple(text["starts"]), archives=tuple(text["archives"]), **arrays)
-        return records, [Fault(*fault) for fault in text["faults"]]
+        return Part(records, [Fault(*fault) for fault in text["faults"]], text["num_others"])
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -77,9 +86,10 @@ def load(path: Path, game: str) -> tuple[Records, list[Fault]] | None:
         return None
 
 
-def store(path: Path, records: Records, faults: list[Fault]) -> None:
+def store(path: Path, part: Part) -> None:
     """Keep a source's games; where the disk does not let us, that is said on stderr."""
-    text = {"starts": records.starts, "archives": records.archives, "faults": faults}
+    records, faults, num_others = part
+    text = {"starts": records.starts, "archives": records.archives, "faults": faults, "num_others": num_others}
     arrays = {name: getattr(records, name) for name in ARRAYS}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
 
 from games.record_formats import Fault
@@ -42,6 +42,12 @@ class File(NamedTuple):
     content: bytes
 
 
+class Other(NamedTuple):
+    """A file that is neither records nor an archive by its name."""
+
+    name: str
+
+
 @dataclass(frozen=True)
 class Source:
     """An archive, or loose files of one folder: what is read, and cached, in one piece."""
@@ -57,7 +63,7 @@ class Found(NamedTuple):
     """What lies under some paths."""
 
     sources: list[Source]
-    num_others: int  # files that are neither archives nor records
+    num_others: int  # files and links to folders that are neither archives nor records; of archives see `read_members`
 
 
 def find_sources(paths: Sequence[Path], suffixes: Collection[str]) -> Found:
@@ -71,7 +77,11 @@ def find_sources(paths: Sequence[Path], suffixes: Collection[str]) -> Found:
         if _is_loose(path, suffixes):
             sources += _loose(path.parent, [path, *more])
         elif path.is_dir():
-            found = sorted(Path(where, name) for where, _, names in os.walk(path) for name in names)
+            found = sorted(
+                Path(where, name)
+                for where, folders, names in os.walk(path)
+                for name in [*names, *(folder for folder in folders if Path(where, folder).is_symlink())]
+            )
             archives = [file for file in found if _is_archive(file)]
             loose = [file for file in found if not _is_archive(file) and file.suffix.lower() in suffixes]
             num_others += len(found) - len(archives) - len(loose)
@@ -91,7 +101,7 @@ def find_sources(paths: Sequence[Path], suffixes: Collection[str]) -> Found:
     return Found(sources, num_others)
 
 
-def _is_archive(path: Path) -> bool:
+def _is_archive(path: PurePath) -> bool:
     return path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
@@ -133,8 +143,11 @@ def _size(path: Path) -> int:
         return 0
 
 
-def read_members(source: Source, suffixes: Collection[str], max_bytes: int) -> Iterator[File | Fault]:
-    """Yield the files of records of a source, by their suffixes; a Fault for each that is damaged or larger."""
+def read_members(source: Source, suffixes: Collection[str], max_bytes: int) -> Iterator[File | Fault | Other]:
+    """Yield the files of records of a source, by their suffixes; a Fault for each that is damaged or larger.
+
+    Links and archives in an archive are not followed: where their names promise records, each is a Fault.
+    """
     if not source.is_archive:
         yield from _read_loose(source, max_bytes)
         return
@@ -144,7 +157,7 @@ def read_members(source: Source, suffixes: Collection[str], max_bytes: int) -> I
     try:
         _check_regular(path)
         for member in read(path, suffixes, max_bytes):
-            num_read += 1
+            num_read += isinstance(member, File)
             yield member
     except DAMAGE as error:
         yield Fault("", f"damaged, only the {num_read:,} files before that were read: {_line(error)}")
@@ -167,11 +180,15 @@ def _check_regular(path: Path) -> None:
         raise OSError("no regular file")
 
 
-def _read_zip(path: Path, suffixes: Collection[str], max_bytes: int) -> Iterator[File | Fault]:
+def _read_zip(path: Path, suffixes: Collection[str], max_bytes: int) -> Iterator[File | Fault | Other]:
     total = 0
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if member.is_dir() or not _is_record(member.filename, suffixes):
+            if member.is_dir():
+                continue
+            is_plain = not stat.S_ISLNK(member.external_attr >> 16)
+            if (unread := _unread(member.filename, suffixes, is_plain)) is not None:
+                yield unread
                 continue
             if member.file_size > max_bytes:
                 yield _too_large(member.filename, member.file_size, max_bytes)
@@ -185,15 +202,19 @@ def _read_zip(path: Path, suffixes: Collection[str], max_bytes: int) -> Iterator
                 yield Fault(member.filename, _line(error))
 
 
-def _read_tar(path: Path, suffixes: Collection[str], max_bytes: int) -> Iterator[File | Fault]:
+def _read_tar(path: Path, suffixes: Collection[str], max_bytes: int) -> Iterator[File | Fault | Other]:
     with _open_tar(path) as unpacked:
         stream = _Stream(unpacked)
         archive = tarfile.TarFile(fileobj=stream, mode="r")  # type: ignore[arg-type]  # reads, seeks and tells
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # it would keep the headers of all
-            if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or not _is_record(member.name, suffixes):
+            if member.isdir():
                 continue
             name = _printable(member.name)
+            is_plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+            if (unread := _unread(name, suffixes, is_plain)) is not None:
+                yield unread
+                continue
             if member.size > max_bytes:
                 yield _too_large(name, member.size, max_bytes)
                 continue
@@ -244,8 +265,13 @@ class _Stream:
         return self.position
 
 
-def _is_record(name: str, suffixes: Collection[str]) -> bool:
-    return PurePosixPath(name).suffix.lower() in suffixes
+def _unread(name: str, suffixes: Collection[str], is_plain: bool) -> Fault | Other | None:
+    """Return what a member of an archive counts as that is not read, None for records in a plain file."""
+    if _is_archive(PurePosixPath(name)):
+        return Fault(name, "an archive in an archive; unpack it and name it by itself")
+    if PurePosixPath(name).suffix.lower() not in suffixes:
+        return Other(name)
+    return None if is_plain else Fault(name, "a link or a device; in archives only plain files are read")
 
 
 def _printable(name: str) -> str:

@@ -93,11 +93,23 @@ def paired_match_elo(pairs: Sequence[int]) -> Interval:
     two games of a pair having the opening in common: where one side always wins it, the pair is even.
 
     The interval holds the scores p0 from which the observed score lies at most 1.96 standard deviations away, as in
-    Wilson (J. American Statistical Association 22, 1927), whose interval it is when nothing is drawn. A perfect score
-    has a finite estimate (one more game, drawn) and an interval without an end on its side.
+    `wilson_interval`, which it is when nothing is drawn. A perfect score has a finite estimate (one more game, drawn)
+    and an interval without an end on its side.
     """
     assert len(pairs) == 5
     return _match_elo(pairs)
+
+
+def wilson_interval(rate: float, n: int, calm: float = 0.0) -> tuple[float, float]:
+    """Return the 95 % interval of Wilson (J. American Statistical Association 22, 1927) for a rate of n results.
+
+    `calm` is by how much a result's variance lies below that of a win or a loss.
+    """
+    # (rate - p0)^2 = z^2 (p0 (1 - p0) - calm) / n, solved for p0.
+    c = Z**2 / n
+    middle = (rate + c / 2) / (1 + c)
+    half = math.sqrt(max(middle**2 - (rate**2 + c * calm) / (1 + c), 0.0))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def los(wins: int, losses: int) -> float:
@@ -143,14 +155,11 @@ def _match_elo(counts: Sequence[int]) -> Interval:
     # Under an expected score p0 a result has the variance p0 (1 - p0) - calm: draws calm it. Shrinking that by
     # n / (n + z^2) allows for decisive results not seen yet, and keeps a match of draws alone from being certain.
     calm = (score * (1 - score) - variance) * n / (n + Z**2)
-    # (score - p0)^2 = z^2 (p0 (1 - p0) - calm) / n, solved for p0.
-    c = Z**2 / n
-    middle = (score + c / 2) / (1 + c)
-    half = math.sqrt(max(middle**2 - (score**2 + c * calm) / (1 + c), 0.0))
+    lowest, highest = wilson_interval(score, n, calm)
     games = n * (len(counts) - 1) / 2
     estimate = score if 0 < score < 1 else (score * games + 0.5) / (games + 1)
-    low = elo_difference(middle - half) if score > 0 else -math.inf
-    high = elo_difference(middle + half) if score < 1 else math.inf
+    low = elo_difference(lowest) if score > 0 else -math.inf
+    high = elo_difference(highest) if score < 1 else math.inf
     return elo_difference(estimate), low, high
 
 

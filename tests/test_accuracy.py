@@ -92,6 +92,14 @@ def test_a_choice_of_positions_is_fixed_and_without_repetition(reader: PositionR
     assert choose(reader, 10**9, seed=1).tolist() == list(range(len(reader.positions)))
 
 
+def test_an_accuracy_of_nothing_is_not_certain(reader: PositionReader) -> None:
+    found = predict_all(random_answers, reader, np.arange(20))
+    rows = found.ranks > 0
+    count = int(rows.sum())
+    row = summary(found, rows)
+    assert row["top1"] == 0 and row["top1_error"] == pytest.approx(1.959964**2 / (count + 1.959964**2))
+
+
 def test_no_positions_have_no_accuracy(reader: PositionReader) -> None:
     found = predict_all(random_answers, reader, np.arange(20))
     assert summary(found, np.zeros(len(found.ranks), np.bool_)) == {"positions": 0}

@@ -94,6 +94,14 @@ def test_moves_under_analysis_keep_to_what_is_permitted(
     assert controller.ask(f"kata-genmove_analyze b {restriction}").endswith(f"\nplay {expected}")
 
 
+def test_a_move_that_never_lost_is_not_certain(controller: Controller) -> None:
+    lines: list[str] = []
+    moves = tuple(MoveAnalysis(action, visits, 0.1, value) for action, visits, value in ((0, 100, 1.0), (1, 1, -1.0)))
+    Reporter(controller.session, Request(0, 1.0, True), lines.append).report(Analysis(0, 1.0, moves=moves))
+    bounds = [float(bound) for bound in re.findall(r"lcb ([\d.]+)", lines[0])]
+    assert bounds == pytest.approx([100 / (100 + 1.959964**2), 0.0], abs=1e-6)
+
+
 def test_a_long_list_is_cut_and_few_moves_have_leads_of_their_own(controller: Controller) -> None:
     def reported(visits: int, tried: int, **wishes: int) -> list[str]:
         lines: list[str] = []

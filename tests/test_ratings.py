@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.ratings import ELO, elo_difference, expected_score, los, match_elo, paired_match_elo, ratings, sprt
+from agents.ratings import (
+    ELO,
+    elo_difference,
+    expected_score,
+    los,
+    match_elo,
+    paired_match_elo,
+    ratings,
+    sprt,
+    wilson_interval,
+)
 
 Matrix = NDArray[np.int64]
 
@@ -155,6 +165,12 @@ def test_match_without_draws_has_wilsons_interval() -> None:
     assert elo == pytest.approx(70.44, abs=0.01)
     assert expected_score(low) == pytest.approx(0.50200, abs=1e-5)
     assert expected_score(high) == pytest.approx(0.69060, abs=1e-5)
+
+
+def test_wilsons_interval_has_a_width_at_its_ends() -> None:
+    # Of n results all alike: from n / (n + 1.959964^2) to 1.
+    assert wilson_interval(1.0, 4) == pytest.approx((4 / 7.84146, 1.0), abs=1e-5)
+    assert wilson_interval(0.0, 4) == pytest.approx((0.0, 3.84146 / 7.84146), abs=1e-5)
 
 
 def test_match_at_the_edges() -> None:

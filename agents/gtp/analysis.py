@@ -25,13 +25,13 @@ from agents.analysis import Analysis, MoveAnalysis
 from agents.gtp.arguments import Arguments, parse_colour, parse_int, parse_vertices, vertex
 from agents.gtp.protocol import Stream, Task, UsageError
 from agents.gtp.session import BLACK_PLAYER, Session, batch_of, turn_of, winrate_for
+from agents.ratings import wilson_interval
 from games.rules import RESIGN, State, apply, is_over
 
 DEFAULT_INTERVAL = 100  # hundredths of a second
 HERE = -1  # no action: the position itself
 LED_MOVES = 10  # of a report, whose leads are of their own
 UNTRIED_MOVES = 20  # listed where nothing was spent on any
-Z = 1.959964  # standard deviations to the lower end of a 95 % interval
 
 USAGE = (
     "[COLOR] [INTERVAL in 1/100 s] [interval N] [minmoves N] [maxmoves N] [ownership true] [rootInfo true] "
@@ -178,7 +178,7 @@ class Reporter:
         # Clients want a number for every move: one that nobody judged is worth what its position is.
         value = analysis.value if move.value is None else move.value
         rate = winrate_for(self._request.colour, value or 0.0)
-        bound = max(0.0, rate - Z * math.sqrt(rate * (1 - rate) / move.visits)) if move.visits else 0.0
+        bound = wilson_interval(rate, move.visits)[0] if move.visits else 0.0
         fields = {
             "move": names[0],
             "visits": move.visits,

@@ -5,7 +5,6 @@ n positions, A actions. Positions where the expert passed are left out, as in th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from agents.network_evaluator import Symmetrised
+from agents.ratings import wilson_interval
 from games.compiled import NDArray
 from games.record_batches import Batch, PositionReader
 from games.shuffle import Shuffle
@@ -82,11 +82,12 @@ def summary(found: Predictions, chosen: NDArray | None = None) -> dict[str, Any]
     if not count:
         return {"positions": 0}
     top1 = float((found.ranks[rows] == 0).mean())
+    low, high = wilson_interval(top1, count)
     result: dict[str, Any] = {
         "positions": count,
         "games": int(np.unique(found.games[rows]).size),
         "top1": top1,
-        "top1_error": 1.96 * math.sqrt(top1 * (1 - top1) / count),  # half the width of a 95 % interval
+        "top1_error": max(top1 - low, high - top1),  # to the farther end of a 95 % interval
         "top5": float((found.ranks[rows] < 5).mean()),
         "loss": float(found.losses[rows].mean()),
     }

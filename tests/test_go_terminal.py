@@ -207,10 +207,18 @@ class Failing(Thinker):
 def test_a_game_outlives_a_bot_that_fails(play_go: Play, tmp_path: Path) -> None:
     file = tmp_path / "game.sgf"
     shown = play_go(["A1", f"save {file}", "moves", ""], ("human", "thinker"), thinks=Failing("E5", 0.5))
-    assert "the engine has ended. Enter asks it again; or: undo, save FILE, quit." in shown
+    assert "the engine has ended. Enter asks it again; or: undo, save FILE, resign, quit." in shown
     assert read_game(file.read_bytes()).actions == (72,) and "White: Black" in shown
     with pytest.raises(PlayerError):
         play_go([], ("thinker", "thinker"), thinks=Failing("E5", 0.5))
+
+
+def test_where_a_bot_fails_a_person_plays_no_move_of_its_and_resigns_for_oneself(play_go: Play) -> None:
+    shown = play_go(["A1", "B1"], ("human", "thinker"), thinks=Failing("E5", 0.5))
+    assert "White is a bot, and to move. Enter asks it again; or: undo, save FILE, resign, quit." in shown
+    assert "White: Black 75 %" in shown and "Black to move" in shown, "the bot has played after that"
+    shown = play_go(["A1", "resign"], ("human", "thinker"), thinks=Failing("E5", 0.5))
+    assert "White wins: Black has resigned" in shown
 
 
 def test_save_knows_the_home_folder(play_go: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ QUIET_SECONDS = 1.0  # of thinking before the terminal shows that it goes on
 SHOWN_ROWS = 7  # of turns in the panel
 LISTED_MOVES = 12  # that eval tells of
 LISTED_PRIORS = 5  # that hint tells of beside a heat map
+BOT_MUST_MOVE = "Enter asks it again; or: undo, save FILE, resign, quit."  # where it could not
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class TerminalGame:
                 except PlayerError as error:
                     if HUMAN not in self._specs:
                         raise
-                    self._say(f"{error}. Enter asks it again; or: undo, save FILE, quit.")
+                    self._say(f"{error}. {BOT_MUST_MOVE}")
                     self._ask()
         except (KeyboardInterrupt, EOFError):
             self._console.print()
@@ -203,6 +204,8 @@ class TerminalGame:
             self._commands[command.lower()][0](argument.strip())
         elif over and text:
             self._say("the game is over; undo takes the last turn back")
+        elif text and self._players[to_play(self._state)] is not None:
+            self._say(f"{self._sides[to_play(self._state)]} is a bot, and to move. {BOT_MUST_MOVE}")
         elif text:
             try:
                 turn = parse_turn(self._state, text)
@@ -340,8 +343,9 @@ class TerminalGame:
         return lambda argument: self._say(ask(self._state))
 
     def _resign(self, argument: str) -> None:
+        mover = to_play(self._state)
         if self._outcome() is None:
-            self._give_up(to_play(self._state))
+            self._give_up(mover if self._players[mover] is None else 1 - mover)  # a bot resigns by itself
         else:
             self._say("the game is over")
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from agents.analysis import Analysis, MoveAnalysis
+from agents.analysis import Analysis, MoveAnalysis, Progress
 from agents.gtp.analysis import UNTRIED_MOVES, Reporter, Request
 from agents.gtp.gogui import heat
+from games import go
 from games.compiled import NDArray
-from games.rules import States
+from games.rules import State, States
 from tests.gtp_controller import INFO, Controller, Thinker
 
 
@@ -92,6 +94,25 @@ def test_moves_under_analysis_keep_to_what_is_permitted(
     controller: Controller, restriction: str, expected: str
 ) -> None:
     assert controller.ask(f"kata-genmove_analyze b {restriction}").endswith(f"\nplay {expected}")
+
+
+def test_a_search_of_some_moves_is_warmed_up() -> None:
+    shares: list[float] = []  # of the legal moves that may be searched
+
+    class Selective(Thinker):
+        def search_among(
+            self,
+            state: State,
+            permits: Callable[[int], bool],
+            seconds: float | None = None,
+            on_progress: Progress | None = None,
+        ) -> Analysis:
+            legal = go.game(9).legal_actions(state)
+            shares.append(len(list(filter(permits, legal))) / len(legal))
+            return self.search(state, seconds, on_progress)
+
+    assert Controller(Selective([40])).ends()
+    assert len(shares) == 1 and 0 < shares[0] < 1
 
 
 def test_a_move_that_never_lost_is_not_certain(controller: Controller) -> None:

@@ -124,7 +124,8 @@ class Session:
             apply(start, first.action)
             player.search(start, WARM_UP_SECONDS)  # what it keeps from one move to the next
             if isinstance(player, SelectivePlayer):
-                player.search_among(start, lambda action: True, WARM_UP_SECONDS)
+                passing = game.num_actions - 1
+                player.search_among(start, lambda action: action != passing, WARM_UP_SECONDS)
         else:
             player.act(batch_of(start))
         if isinstance(player, ForesightedPlayer):

@@ -12,9 +12,10 @@ from agents.imitation.data import choose_games
 from agents.model_files import check_made_for
 from agents.network_evaluator import Symmetrised, check_board, encoder_of, load_policy
 from benchmarks.timing import BenchError, Document
-from games.archives import load_records
+from games.archives import fault_line, load_records
 from games.catalogue import find_game
 from games.record_batches import PositionReader
+from games.record_formats import Fault
 from nets.inference import make_inference
 from nets.model_file import Header
 
@@ -63,6 +64,5 @@ def tables(document: Document) -> list[Table]:
     games = "every game" if document["every_game"] else f"{document['games_apart']:,} games kept apart from training"
     table = accuracy.table(document, f"{document['model']}: moves of {document['game']}, {games}")
     if document["faults"]:
-        first = document["faults"][0]
-        table.caption = f"{len(document['faults'])} games not read; the first: {first['name']}: {first['reason']}"
+        table.caption = fault_line([Fault(**fault) for fault in document["faults"]])
     return [table]

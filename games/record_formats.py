@@ -39,6 +39,7 @@ class Fault(NamedTuple):
 
     name: str  # as GameRecord's
     reason: str  # one line
+    is_archive: bool = False  # it is an archive that is damaged, and how many games that costs is not known
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from games.archives import ArchiveError, Loaded, cache, load_records, members
+from games.archives import ArchiveError, Loaded, cache, fault_line, load_records, members
 from games.archives.__main__ import main
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "go"
@@ -255,6 +255,18 @@ def test_links_to_folders_are_not_lost(tmp_path: Path) -> None:
 def test_a_file_that_is_no_archive_at_all(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"no archive, only its name " * 50)
     assert only_fault(tmp_path / name).startswith("damaged, only the 0 files before that were read: ")
+
+
+def test_faults_of_games_and_of_archives_are_counted_apart(tmp_path: Path) -> None:
+    for name in ("a.zip", "b.zip"):
+        (tmp_path / name).write_bytes(b"no archive")
+    (tmp_path / "c.sgf").write_bytes(b"(;SZ[9];B[zz])")
+    hint = " (python -m games.archives PATH ... lists them); the first: "
+    archives, games = (load_records([tmp_path / name], "go").faults for name in ("a.zip", "c.sgf"))
+    assert fault_line(archives).startswith(f"1 archive damaged{hint}a.zip: damaged, only the 0 files")
+    assert fault_line(games).startswith(f"1 game not read{hint}{tmp_path.name}: c.sgf: move 1")
+    assert fault_line(load_records([tmp_path], "go").faults).startswith(f"1 game not read, 2 archives damaged{hint}")
+    assert fault_line(games * 2).startswith("2 games not read (")
 
 
 def test_a_damaged_member_of_a_zip_file_leaves_the_others(tmp_path: Path) -> None:

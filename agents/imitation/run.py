@@ -28,7 +28,7 @@ from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, encoder_of, load_policy, network_spec, save_for_game
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import live_bar
-from games.archives import load_records
+from games.archives import fault_line, load_records
 from games.catalogue import find_game
 from games.compiled import NDArray
 from games.go import size_text
@@ -162,14 +162,7 @@ def read_records(options: Options, game: Game, console: Console) -> Records:
             on_progress=lambda name, done, total: status.update(f"reading the records: {done / total:.0%}  {name}"),
         )
     if loaded.faults:
-        first = loaded.faults[0]
-        count = f"{len(loaded.faults)} games" if len(loaded.faults) > 1 else "1 game"
-        console.print(
-            f"{count} cannot be used (python -m games.archives PATH ... lists them): {first.name}: {first.reason}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        notice_on(console)(fault_line(loaded.faults))
     return loaded.records
 
 

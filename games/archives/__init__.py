@@ -19,7 +19,7 @@ from games.machine import available_processors
 from games.record_formats import Fault, GameRecord, format_of
 from games.records import Records, join, pack
 
-__all__ = ["ArchiveError", "Loaded", "load_records"]
+__all__ = ["ArchiveError", "Loaded", "fault_line", "load_records"]
 
 GAMES_A_PART = 10_000  # packed together, so that few games are ever held unpacked
 LEAST_BYTES = 2 << 20  # of files for which a second process is worth its start
@@ -73,6 +73,14 @@ def load_records(
     )
 
 
+def fault_line(faults: Sequence[Fault]) -> str:
+    """Return in one line how many games and archives are damaged, the first of them named; there is one at least."""
+    num_archives = sum(fault.is_archive for fault in faults)
+    counts = ((len(faults) - num_archives, "game", "not read"), (num_archives, "archive", "damaged"))
+    told = ", ".join(f"{count:,} {noun}{'s' * (count != 1)} {fate}" for count, noun, fate in counts if count)
+    return f"{told} (python -m games.archives PATH ... lists them); the first: {faults[0].name}: {faults[0].reason}"
+
+
 def _entry(source: Source, game: str) -> Path | None:
     """Return a source's place in the cache, None where it cannot be read: reading it then says so."""
     try:
@@ -121,7 +129,7 @@ def _read_source(task: Task) -> Part:
         for record in found:
             if isinstance(record, Fault):
                 name = f"{source.name}: {record.name}" if record.name else source.name
-                faults.append(Fault(name, record.reason))
+                faults.append(record._replace(name=name))
             else:
                 waiting.append(record)
         if len(waiting) >= GAMES_A_PART:

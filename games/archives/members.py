@@ -160,7 +160,8 @@ def read_members(source: Source, suffixes: Collection[str], max_bytes: int) -> I
             num_read += isinstance(member, File)
             yield member
     except DAMAGE as error:
-        yield Fault("", f"damaged, only the {num_read:,} files before that were read: {_line(error)}")
+        reason = f"damaged, only the {num_read:,} files before that were read: {_line(error)}"
+        yield Fault("", reason, is_archive=True)
 
 
 def _read_loose(source: Source, max_bytes: int) -> Iterator[File | Fault]:

@@ -11,11 +11,10 @@ from agents.imitation import accuracy
 from agents.imitation.data import choose_games
 from agents.model_files import check_made_for
 from agents.network_evaluator import Symmetrised, check_board, encoder_of, load_policy
+from benchmarks.records import read
 from benchmarks.timing import BenchError, Document
-from games.archives import fault_line, load_records
 from games.catalogue import find_game
 from games.record_batches import PositionReader
-from games.record_formats import Fault
 from nets.inference import make_inference
 from nets.model_file import Header
 
@@ -30,7 +29,7 @@ def measure(
     game = find_game(game_name or trained_game(policy.header))
     check_made_for(game, policy.file, policy.header)
     check_board(policy.model, game, encoder_of(game, policy.features)[1])
-    loaded = load_records(data, game.family, workers=0)
+    loaded = read(data, game)
     records = loaded.records
     share = HELD_OUT if policy.kept_apart is None else policy.kept_apart
     chosen = np.ones(len(records), np.bool_) if every_game else records.held_out(share)
@@ -62,7 +61,4 @@ def trained_game(header: Header) -> str:
 def tables(document: Document) -> list[Table]:
     """Return the document for the terminal."""
     games = "every game" if document["every_game"] else f"{document['games_apart']:,} games kept apart from training"
-    table = accuracy.table(document, f"{document['model']}: moves of {document['game']}, {games}")
-    if document["faults"]:
-        table.caption = fault_line([Fault(**fault) for fault in document["faults"]])
-    return [table]
+    return [accuracy.table(document, f"{document['model']}: moves of {document['game']}, {games}")]

@@ -365,7 +365,20 @@ def test_records_are_read_and_encoded(capsys: pytest.CaptureFixture[str], tmp_pa
     (tmp_path / "good.sgf").write_text("(;GM[1]SZ[9]KM[7];B[ee];W[cc];B[gg];W[gc])")
     (tmp_path / "torn.sgf").write_text("(;GM[1]SZ[9];B[ee];W[ee])")
     found = document(capsys, "records", tmp_path, "--game", "go-9x9", "--repeats", 1)
-    assert (found["games_read"], found["num_faults"]) == (1, 1)
+    assert found["games_read"] == 1
+    assert [fault["name"] for fault in found["faults"]] == [f"{tmp_path.name}: torn.sgf"]
     assert [row["features"] for row in found["results"]][:1] == ["observe"] and len(found["results"]) > 4
     for row in found["results"]:
         assert_speed(row, "positions_per_second")
+
+
+@pytest.mark.parametrize("subject", ["accuracy", "records"])
+def test_damage_is_told_where_it_leaves_nothing_to_measure(
+    subject: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "torn.sgf").write_text("(;GM[1]SZ[9];B[ee];W[ee])")
+    model = [str(ROOT / "models/go-9x9")] if subject == "accuracy" else []
+    assert bench.main([subject, *model, str(tmp_path), "--game", "go-9x9"]) == 2
+    faults, refusal = capsys.readouterr().err.splitlines()
+    assert faults.startswith("1 game not read (") and "torn.sgf: move 2, W[ee], is not legal" in faults
+    assert refusal.startswith("bench.py: no positions to ")

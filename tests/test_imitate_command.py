@@ -174,6 +174,22 @@ def test_other_records_do_not_go_on_with_a_run(tmp_path: Path, games: Path, caps
     assert "records.sha256 was" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [([], "--data is missing"), (["--resume"], "--resume: there is no run in misspelt to go on with")],
+)
+def test_without_records_a_run_that_is_not_there_is_told_first(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert imitate_command.main(["--out", "misspelt", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"train.py imitate: {words}")
+
+
 def test_a_game_has_its_own_preset_unless_one_is_asked_for() -> None:
     assert imitate_command.parse([]).config == PRESETS["quick"]
     assert imitate_command.parse(["--game", "checkers"]).config == PRESETS["checkers"]

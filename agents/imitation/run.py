@@ -26,7 +26,7 @@ from agents.imitation.learner import Learner, adapted, mover_logits, train
 from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, encoder_of, load_policy, network_spec, save_for_game
-from agents.run import Run, StopSignal, write_report
+from agents.run import Run, StopSignal, read_arguments, write_report
 from agents.steps_bar import live_bar
 from games.archives import fault_line, load_records
 from games.catalogue import find_game
@@ -73,6 +73,7 @@ def train_from(options: Options, console: Console) -> None:
     """Train until the budget is used up or a signal stops it, saving as it goes; then measure the network."""
     deadline = time.monotonic() + (60 * options.stop_after or math.inf)
     config, directory = options.config, run_directory(options, f"imitate-{options.preset}")
+    check_data(options, directory)
     device = choose_device(options.device)
     threads = options.threads or available_processors()
     compute_alike(threads, device)
@@ -125,6 +126,16 @@ def train_from(options: Options, console: Console) -> None:
 # --- what to train, and on what ---------------------------------------------------------------------------------------
 
 
+def check_data(options: Options, directory: Path) -> None:
+    """Raise ImitateError where no records are named, by the options or by the run that goes on, and none lie here."""
+    usual = data_paths(options)[0]
+    if options.data or usual.exists():
+        return
+    if options.resume and not read_arguments(directory):
+        raise ImitateError(f"--resume: there is no run in {directory} to go on with")
+    raise ImitateError(f"--data is missing: where are the records? (there is no folder {usual} either)")
+
+
 def source_of(options: Options) -> Source:
     """Return what the network is of; ValueErrors of one line each say what there is not."""
     game = find_game(options.game)
@@ -151,12 +162,9 @@ def kept_apart(config: ImitateConfig, initial: Policy | None) -> float:
 
 def read_records(options: Options, game: Game, console: Console) -> Records:
     """Read all games; how many are damaged is told, and the first of them named."""
-    paths = data_paths(options)
-    if not options.data and not paths[0].exists():
-        raise ImitateError(f"--data is missing: where are the records? (there is no folder {paths[0]} either)")
     with console.status("reading the records") as status:
         loaded = load_records(
-            paths,
+            data_paths(options),
             game.family,
             workers=0,
             on_progress=lambda name, done, total: status.update(f"reading the records: {done / total:.0%}  {name}"),

@@ -71,7 +71,8 @@ class Options:
     games: Annotated[int, arg(metavar="N")] = 20
     """games for each two players"""
     openings: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """three-move (checkers; the default there), corners (go; the default there), random:K (K turns; else) or none"""
+    """three-move (checkers; the default there), corners (go; the default there from 7x7 on), random:K (K turns; the
+    default else: 2 in go, 4 in connect_four) or none (the default where no line leaves the game open)"""
     rules: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """rule set: wcdf (the default), anaconda, open_spiel, endless for checkers; for go chinese (the default),
     tromp-taylor (no stone is dead), situational, new-zealand, simple-ko"""
@@ -218,7 +219,7 @@ def prepare(options: Options, console: Console) -> Tournament:
             for notice in player.agree(start[0]) if isinstance(player, OutsidePlayer) else ():
                 console.print(notice)
     make_umpire(game, rules, options.referee).close()
-    choice = options.openings or default_openings(game)
+    choice = options.openings or default_openings(game, rules)
     num_openings = (options.games + 1) // 2
     openings = parse_openings(choice, game, num_openings, options.seed, rules)
     if len(openings) < num_openings:

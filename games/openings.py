@@ -165,11 +165,14 @@ def corner_openings(game: Game, count: int, seed: int) -> list[Opening]:
     return _different_lines(game, draw, count, rules=None)
 
 
-def default_openings(game: Game) -> str:
-    """Return the choice that a tournament begins with, for `parse_openings`."""
-    if game.family == "go":
-        return CORNERS if min(game.planes_shape[1:]) >= LEAST_CORNER_SIZE else "random:2"
-    return THREE_MOVE if game is CHECKERS else "random:4"
+def default_openings(game: Game, rules: str | None = None) -> str:
+    """Return the choice that a tournament begins with, for `parse_openings`: one that there are lines of."""
+    if game.family == "go" and min(game.planes_shape[1:]) >= LEAST_CORNER_SIZE:
+        return CORNERS
+    if game is CHECKERS:
+        return THREE_MOVE
+    plies = 2 if game.family == "go" else 4
+    return f"random:{plies}" if random_openings(game, plies, count=1, seed=0, rules=rules) else "none"
 
 
 def parse_openings(text: str, game: Game, count: int, seed: int, rules: str | None = None) -> list[Opening]:
@@ -193,8 +196,8 @@ def parse_openings(text: str, game: Game, count: int, seed: int, rules: str | No
         return deck[:count]
     if text == CORNERS and game.family == "go":
         return corner_openings(game, count, seed)
-    usual = default_openings(game)
-    deck_choice = "" if ":" in usual else f"{usual}, "
+    usual = default_openings(game, rules)
+    deck_choice = f"{usual}, " if usual in (THREE_MOVE, CORNERS) else ""
     raise OpeningError(
         f"no openings {text!r} for {game.name}; there are: none, {deck_choice}random:K (K turns, 1-{MAX_PLIES})"
     )

@@ -9,10 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.notation import play_turn
-from games.openings import Opening, OpeningError, parse_openings, random_openings, three_move_openings
+from games.openings import (
+    Opening,
+    OpeningError,
+    default_openings,
+    parse_openings,
+    random_openings,
+    three_move_openings,
+)
 from games.pdn import fen_name, parse_fen
 from games.rules import Game, is_over
 
@@ -91,6 +99,22 @@ def test_choices_of_the_command_line():
     assert parse_openings("three-move", CHECKERS, count=500, seed=2) != chosen
     assert parse_openings("random:4", CONNECT_FOUR, 5, seed=3) == random_openings(CONNECT_FOUR, 4, 5, seed=3)
     assert [opening.turns for opening in parse_openings("none", CHECKERS, count=10, seed=1)] == [()]
+
+
+@pytest.mark.parametrize(
+    ("game", "expected"),
+    [
+        (CHECKERS, "three-move"),
+        (CONNECT_FOUR, "random:4"),
+        (go.game(7), "corners"),
+        (go.game(9, 6), "random:2"),
+        (go.game(1), "none"),  # two passes end it
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_every_board_has_openings_of_its_own(game: Game, expected: str):
+    assert default_openings(game) == expected
+    assert parse_openings(expected, game, count=2, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,24 @@
-"""What this machine lets a program use: processors and memory."""
+"""What this machine lets a program use: processors and memory; and the version of ours that it has."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
+
+
+@cache
+def own_version() -> str:
+    """Return the version of Playfield that is installed."""
+    try:
+        return metadata.version("playfield")
+    except metadata.PackageNotFoundError:
+        return "from a source tree"
 
 
 def available_processors() -> int:

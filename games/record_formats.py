@@ -124,7 +124,7 @@ def play_record(state, actions):
 @lru_cache(maxsize=4096)
 def _start_text(start: sgf.SgfStart) -> str:
     """Return a starting position as the properties of SGF that describe it: SZ[19]KM[6.5]AB[dd][pp]PL[W]."""
-    return sgf.write_game(sgf.SgfGame(start)).decode()
+    return sgf.write_game(sgf.SgfGame(start), has_version=False).decode()  # the digests of games are of this text
 
 
 @lru_cache(maxsize=4096)

@@ -17,10 +17,11 @@ from sgfmill import sgf_grammar
 
 from games.go import MAX_KOMI
 from games.go_board import MAX_SIZE
+from games.machine import own_version
 
 MAX_BYTES = 4 << 20  # of a file; a parse tree takes some sixty times as much
 COLOURS = "BW"  # by player
-OWN_APPLICATION = "Playfield"  # AP of the records that are written here
+OWN_APPLICATION = "Playfield"  # in AP of the records that are written here; its version follows a colon
 OWN_PROPERTIES = frozenset(("GM", "FF", "CA", "AP", "SZ", "KM", "HA", "AB", "AW", "AE", "PL", "B", "W", "C"))
 
 PropertyMap = dict[str, list[bytes]]  # raw values by property, as sgfmill's grammar has them
@@ -249,7 +250,7 @@ def _read_komi(root: PropertyMap) -> float | None:
         komi = float(_simple(root, "KM").replace(",", "."))
     except ValueError:
         return None
-    most = MAX_KOMI if _simple(root, "AP") == OWN_APPLICATION else MAX_SIZE**2
+    most = MAX_KOMI if _simple(root, "AP").partition(":")[0] == OWN_APPLICATION else MAX_SIZE**2
     return komi if abs(komi) <= most and float(2 * komi).is_integer() else None
 
 
@@ -353,12 +354,16 @@ def analysis_comment(black_win_rate: float, visits: int) -> str:
     return f"Black wins {100 * black_win_rate:.1f} %" + (f", {visits:,} visits" if visits else "")
 
 
-def write_game(game: SgfGame) -> bytes:
-    """Return a game as SGF in UTF-8, which read_game reads as the same game; SgfError where that cannot be."""
+def write_game(game: SgfGame, has_version: bool = True) -> bytes:
+    """Return a game as SGF in UTF-8, which read_game reads as the same game; SgfError where that cannot be.
+
+    It names the version that wrote it, unless it must be the same in every one.
+    """
     start = game.start
     points = {"AB": start.black, "AW": start.white}
     size = str(start.columns) if start.rows == start.columns else f"{start.columns}:{start.rows}"
-    root: dict[str, list[str]] = {"GM": ["1"], "FF": ["4"], "CA": ["UTF-8"], "AP": [OWN_APPLICATION], "SZ": [size]}
+    application = f"{OWN_APPLICATION}:{own_version()}" if has_version else OWN_APPLICATION
+    root: dict[str, list[str]] = {"GM": ["1"], "FF": ["4"], "CA": ["UTF-8"], "AP": [application], "SZ": [size]}
     if start.komi is not None:
         root["KM"] = [f"{start.komi:g}"]
     if game.handicap:

@@ -274,6 +274,11 @@ def test_a_batch_of_checkers_is_what_one_by_one_replay_gives() -> None:
     check_batch(records, None, False, np.float32)
 
 
+def test_a_start_says_the_same_in_every_version() -> None:
+    (record,) = format_of("go").read("x.sgf", b"(;SZ[9]KM[7])")
+    assert record.start == "(;FF[4]AP[Playfield]CA[UTF-8]GM[1]KM[7]PL[B]SZ[9])\n", "digests of games are of this text"
+
+
 def test_a_damaged_game_of_a_file_is_named_and_the_rest_is_read() -> None:
     found = list(format_of("checkers").read("a.pdn", b"1. 11-15 24-20 *\n\n1. 1-32 *\n\n1. 9-14 *\n"))
     assert [type(record).__name__ for record in found] == ["GameRecord", "Fault", "GameRecord"]

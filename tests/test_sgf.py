@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sgfmill import sgf as peer
 
 from games import sgf
+from games.machine import own_version
 from games.sgf import SgfError, SgfGame, SgfStart, rank_of, read_game, read_games, result_of, write_game
 
 
@@ -256,7 +257,9 @@ def test_both_ways_of_reading_agree(game: SgfGame) -> None:
 @pytest.mark.parametrize("komi", [361.5, 1000.0, -999.5])
 def test_a_komi_that_was_written_is_read_and_375_of_others_is_no_komi(komi: float) -> None:
     game = SgfGame(SgfStart(9, 9, komi))
-    assert read_game(write_game(game)) == game
+    written = write_game(game)
+    assert b"AP[Playfield:%s]" % own_version().encode() in written
+    assert read_game(written) == read_game(write_game(game, has_version=False)) == game
     assert read_game(b"(;SZ[9]AP[foxwq]KM[375])").start.komi is None
 
 

@@ -10,13 +10,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from typing import TextIO
 
 from agents.engine_process import shorten
 from agents.gtp import analysis, gogui, moves, setup
 from agents.gtp.protocol import Command, GtpError, Stream, Task, UsageError, parse_command, response
 from agents.gtp.session import Session
+from games.machine import own_version
 
 STOP_PERIOD = 0.01  # seconds between two calls to a search to stop
 
@@ -33,7 +33,7 @@ class GtpEngine:
         self._handlers: Mapping[str, Task] = {
             "protocol_version": Task(lambda session, arguments: "2"),
             "name": Task(lambda session, arguments: "Playfield"),
-            "version": Task(lambda session, arguments: version()),
+            "version": Task(lambda session, arguments: own_version()),
             "known_command": Task(self._known_command, "NAME"),
             "list_commands": Task(lambda session, arguments: "\n".join(self._handlers)),
             "quit": Task(lambda session, arguments: ""),
@@ -123,11 +123,3 @@ class GtpEngine:
         if len(arguments) != 1:
             raise UsageError("one name is asked for at a time")
         return str(arguments[0] in self._handlers).lower()
-
-
-def version() -> str:
-    """Return the version that is installed."""
-    try:
-        return metadata.version("playfield")
-    except metadata.PackageNotFoundError:
-        return "from a source tree"

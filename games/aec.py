@@ -17,13 +17,27 @@ from pettingzoo import AECEnv
 from pettingzoo.utils.wrappers import AssertOutOfBoundsWrapper, OrderEnforcingWrapper, TerminateIllegalWrapper
 
 from games.board_env import Array, BoardEnv
+from games.catalogue import find_game
+from games.go import DEFAULT_KOMI
+from games.go_env import game_of_size
 from games.rules import Game, GameError
 
 AGENTS = ("player_0", "player_1")
 
 
-def env(game: Game | str, **settings: Any) -> AECEnv[str, Array, np.int64]:
-    """Return a game with PettingZoo's usual guards: an illegal action loses. The settings are BoardAECEnv's."""
+def env(
+    game: Game | str, *, size: int | tuple[int, int] | None = None, komi: float | None = None, **settings: Any
+) -> AECEnv[str, Array, np.int64]:
+    """Return a game with PettingZoo's usual guards: an illegal action loses. Other settings are BoardAECEnv's.
+
+    Go has a size, (rows, columns) or that of a square, and a komi; GameError where another game is given one.
+    """
+    if size is not None or komi is not None:
+        found = find_game(game) if isinstance(game, str) else game
+        if found.family != "go":
+            raise GameError(f"size {size}, komi {komi}: they belong to go, not to {found.name}")
+        rows, columns = found.planes_shape[1:]
+        game = game_of_size((rows, columns) if size is None else size, DEFAULT_KOMI if komi is None else komi)
     guarded: AECEnv[str, Array, np.int64] = TerminateIllegalWrapper(BoardAECEnv(game, **settings), illegal_reward=-1)
     return OrderEnforcingWrapper(AssertOutOfBoundsWrapper(guarded))
 

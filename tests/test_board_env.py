@@ -469,6 +469,29 @@ def test_agents_rewards_and_turns():
     assert sorted(totals.values()) == [-1.0, 1.0] and env.agents == []
 
 
+@pytest.mark.parametrize(
+    ("game", "settings", "name", "komi"),
+    [("go", {"size": 9, "komi": 6.5}, "go-9x9", 6.5), ("go", {"size": (3, 5)}, "go-3x5", 7.5),
+     ("go-5x5", {"komi": 0}, "go-5x5", 0.0)],
+)  # fmt: skip
+def test_go_has_a_size_and_a_komi(game, settings, name, komi):
+    pytest.importorskip("pettingzoo")
+    from games.aec import env as make
+
+    env = make(game, **settings)
+    env.reset()
+    assert env.unwrapped.metadata["name"] == f"{name}_v0"
+    assert env.unwrapped._game.state.komi2 == 2 * komi
+
+
+def test_no_other_game_has_a_size_or_a_komi():
+    pytest.importorskip("pettingzoo")
+    from games.aec import env as make
+
+    with pytest.raises(GameError, match="size 9, komi None: they belong to go, not to connect_four"):
+        make("connect_four", size=9)
+
+
 def test_an_illegal_action_loses_in_the_guarded_form():
     pytest.importorskip("pettingzoo")
     from games.aec import env as make

@@ -69,7 +69,7 @@ def open_spiel_go(state: State) -> tuple[Any, Any]:
     """Return open_spiel's module and its Go of the size and komi of a position; PeerMissingError where it has none."""
     pyspiel = installed("pyspiel", "open_spiel")
     if state.rows != state.columns or state.rows < 2:
-        raise PeerMissingError("plays on square boards only")
+        raise PeerMissingError("plays on square boards of 2x2 and more only")
     return pyspiel, pyspiel.load_game("go", {"board_size": int(state.rows), "komi": int(state.komi2) / 2})
 
 

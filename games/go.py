@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from itertools import product
+from numbers import Real
 
 import numpy as np
 
@@ -304,7 +305,7 @@ def game(rows: int, columns: int | None = None, komi: float = DEFAULT_KOMI) -> G
     columns = rows if columns is None else columns
     if not (1 <= rows <= MAX_SIZE and 1 <= columns <= MAX_SIZE):
         raise GameError(f"a Go board of {rows}x{columns}: allowed are 1x1 to {MAX_SIZE}x{MAX_SIZE}")
-    if not (abs(komi) <= MAX_KOMI and float(2 * komi).is_integer()):
+    if not (isinstance(komi, Real) and abs(komi) <= MAX_KOMI and float(2 * komi).is_integer()):
         raise GameError(f"komi {komi}: allowed are multiples of 0.5 from -{MAX_KOMI} to {MAX_KOMI}")
     return _game(int(rows), int(columns), int(2 * komi))
 

@@ -86,16 +86,22 @@ def read_games(content: bytes) -> Iterator[SgfGame | SgfError]:
 
     Raises SgfError where the file is too large or holds no game.
     """
-    if len(content) > MAX_BYTES:
-        raise SgfError(f"{len(content):,} bytes; an SGF file of at most {MAX_BYTES:,} is read")
+    check_size(len(content))
     plain = PLAIN_RECORD.fullmatch(content)
     if plain is not None:
         yield _read_plain(plain)
         return
     content = _in_utf_8(content)
     if TREE.search(content) is None:
-        raise SgfError("not an SGF record: nothing in it starts with (;")
+        is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        raise SgfError(f"not an SGF record: {'it is in UTF-16' if is_utf_16 else 'nothing in it starts with (;'}")
     yield from _read_trees(content, itertools.count(1))
+
+
+def check_size(num_bytes: int) -> None:
+    """Raise SgfError where a file is too large to be read."""
+    if num_bytes > MAX_BYTES:
+        raise SgfError(f"{num_bytes:,} bytes; an SGF file of at most {MAX_BYTES:,} is read")
 
 
 def _read_trees(content: bytes, numbers: Iterator[int]) -> Iterator[SgfGame | SgfError]:

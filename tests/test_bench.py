@@ -19,6 +19,7 @@ from benchmarks import alphabeta, bench, evaluate, peers, perft, timing
 from benchmarks.inference import HALF_PRECISION
 from benchmarks.positions import PLIES, after_lines, random_lines
 from benchmarks.subjects import SUBJECTS
+from games import go
 from games.checkers import CHECKERS
 from games.connect_four import CONNECT_FOUR
 from games.go import GO
@@ -252,6 +253,13 @@ def test_open_spiel_is_led_to_our_positions() -> None:
         assert theirs.current_player() in (state.to_play, -4)  # -4: the game is over
         kings += str(theirs).count("8") - 1 + str(theirs).count("*")
     assert kings > 10
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5)])
+def test_open_spiel_has_no_go_on_these_boards(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "installed", lambda module, package: None)
+    with pytest.raises(peers.PeerMissingError, match="plays on square boards of 2x2 and more only"):
+        peers.open_spiel_go(go.game(*size).new(1)[0])
 
 
 def test_a_peer_that_miscounts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -509,6 +509,8 @@ def test_every_size_is_one_game() -> None:
         ((0,), "a Go board of 0x0: allowed are 1x1 to 19x19"),
         ((9, 20), "a Go board of 9x20: allowed are 1x1 to 19x19"),
         ((9, 9, 7.25), "komi 7.25: allowed are multiples of 0.5 from -1000 to 1000"),
+        ((9, 9, "x"), "komi x: allowed are multiples of 0.5 from -1000 to 1000"),
+        ((9, 9, None), "komi None: allowed are multiples of 0.5 from -1000 to 1000"),
         ((9, 9, float("nan")), "komi nan: allowed are multiples of 0.5 from -1000 to 1000"),
     ],
 )

@@ -161,7 +161,10 @@ def test_a_score_is_counted_by_the_rules_of_the_game(play_go: Play) -> None:
     lost_stone = ["A1", "E5", "B1", "E4", "B2", "A2", "score", "pass", "pass", "score"]
     alive = play_go(lost_stone, game=go.game(5, komi=0.5), rules="tromp-taylor")
     assert alive.count("as it stands: ") == 2 and "taken for dead" not in alive and "all stones alive" in alive
-    assert "taken for dead" in play_go(lost_stone, game=go.game(5, komi=0.5))
+    counted = play_go(lost_stone, game=go.game(5, komi=0.5))
+    assert ", 3 stones taken for dead" in counted
+    one_stone = ["A1", "E5", "B1", "pass", "B2", "pass", "score"]
+    assert ", 1 stone taken for dead" in play_go(one_stone, game=go.game(5, komi=0.5))
 
 
 def test_hints_come_with_a_heat_map(play_go: Play) -> None:

@@ -274,7 +274,10 @@ def test_records_are_loaded_and_written(controller: Controller, tmp_path: Path) 
     assert controller.ask(f"printsgf {file.with_suffix('.txt')}") == "? cannot write file: its name must end in .sgf"
     assert not file.with_suffix(".txt").exists()
     os.mkfifo(tmp_path / "pipe")
-    assert controller.ask(f"loadsgf {tmp_path / 'pipe'}") == "? cannot load file: there is no such file"
+    for name in ("pipe", ""):
+        assert controller.ask(f"loadsgf {tmp_path / name}") == "? cannot load file: no regular file"
+    (tmp_path / "huge").write_bytes(b" " * 5_000_000)
+    assert controller.ask(f"loadsgf {tmp_path / 'huge'}").startswith("? cannot load file: 5,000,000 bytes; an SGF file")
     named = tmp_path / "a game 2"
     named.write_text(text)
     for arguments, count in ((f"{named}", 3), (f"{named} 3", 2)):

@@ -157,6 +157,7 @@ def test_letters_may_hold_the_bytes_of_brackets(stated: str, encoding: str, name
     [
         (b"", "nothing in it starts with"),
         (b"PK\x03\x04", "nothing in it starts with"),
+        ("(;GM[1];B[aa])".encode("utf-16"), "it is in UTF-16"),
         (b"(;B[aa];W[bb]", "unexpected end"),
         (b"(;B[aa]W[bb])", "both players move at once after move 0"),
         (b"(;B[aa][bb])", "move 1 has 2 points"),

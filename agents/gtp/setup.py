@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from agents.gtp.session import BLACK_PLAYER, COLOURS, HANDICAP_BONUSES, WHITE_PL
 from agents.terminal.go_view import plain_board
 from games import go
 from games.rules import GameError
-from games.sgf import MAX_BYTES, SgfGame, SgfStart, read_game, write_game
+from games.sgf import SgfGame, SgfStart, check_size, read_game, write_game
 
 MOST_HANDICAP = 9
 KO_RULES = ("SIMPLE", "POSITIONAL", "SITUATIONAL")  # by a record's ko_rule, as kata-set-rules has them
@@ -328,10 +329,13 @@ def loadsgf(session: Session, arguments: Arguments) -> str:
     num_moves = parse_int(arguments[-1], 1, 10**6) - 1 if has_number else 10**6
     path = Path(" ".join(arguments[:-1] if has_number else arguments))
     try:
-        if not path.is_file():  # a pipe may never end
-            raise GtpError("there is no such file")
-        with path.open("rb") as file:
-            session.load(read_game(file.read(MAX_BYTES + 1)), num_moves)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe may never end
+            raise GtpError("no regular file")
+        check_size(status.st_size)
+        session.load(read_game(path.read_bytes()), num_moves)
+    except FileNotFoundError:
+        raise GtpError("cannot load file: there is no such file") from None
     except OSError as error:
         raise GtpError(f"cannot load file: {error.strerror}") from None
     except ValueError as error:  # of the record, of its moves, of a name with a null byte

@@ -95,10 +95,11 @@ class GoStyle:
     def count(self, state: State) -> str:
         """Tell how the board would be counted now."""
         status = status_of(state, self._rules)
-        dead = f", {len(status.dead)} stones taken for dead" if status.dead else ""
-        neutral = len(status.territory(0))
+        num_dead, neutral = len(status.dead), len(status.territory(0))
+        dead = f", {num_dead} stone{'s' * (num_dead != 1)} taken for dead" if num_dead else ""
         told = f"as it stands: {score_name(status.score)}{dead}"
-        return f"{told}; {neutral} points are nobody's" if neutral else told
+        points = "1 point is" if neutral == 1 else f"{neutral} points are"
+        return f"{told}; {points} nobody's" if neutral else told
 
     def reason(self, state: State, verdict: Verdict) -> str:
         """Tell the score, and how it was agreed."""

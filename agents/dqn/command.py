@@ -289,16 +289,16 @@ def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal)
     config, learner = training.config, training.learner
     results = evaluate(learner.kept, games, EVALUATION_SEED, config.evaluation_epsilon, learner.device)
     metrics, is_best = journal.note_evaluation(results)
-    target = config.target_score
-    if target is not None and journal.confirmed_score is not None:
-        is_best = False  # what further games spoke for gives way to what they speak for more
+    score, target, confirmed = metrics["evaluation"], config.target_score, journal.confirmed_score
     if target is not None:
-        distance = (target - metrics["evaluation"]) / max(abs(target), 1.0)
+        distance = (target - score) / max(abs(target), 1.0)
         if distance <= NEAR:
             training.settle(target)
         elif distance > FAR:
             training.settle(None)
-    if target is not None and metrics["evaluation"] >= target:
+    if confirmed is not None:
+        is_best = False  # what further games spoke for gives way to what they speak for more
+    if (target is not None and score >= target) or (confirmed is not None and score > confirmed):
         further = further_games(learner.kept, config, CONFIRMATION_SEED, learner.device)
         confirmation, is_best = journal.note_confirmation(further)
         metrics |= confirmation

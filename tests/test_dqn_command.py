@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from agents.dqn import command as dqn_command
-from agents.dqn.config import PRESETS, DqnConfig
+from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError
 from agents.dqn.loop import Training
 from agents.evolution import command as evolve_command
 from agents.learner_command import resume_command, run_arguments
@@ -318,7 +318,7 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--n-step", "3"], "--n-step 3: only with --replay STEPS"),
         (["--preset", "rainbow", "--replay", "100", "--num-envs", "32"], "--replay 100: at least 352 steps"),
         (["--preset", "rainbow", "--warmup", "10"], "--warmup 10: at least 32 steps"),
-        (["--preset", "rainbow", "--replay", "10000000000"], "steps take 70640.0 GB of memory and"),
+        (["--preset", "rainbow", "--replay", "10000000000"], "steps take 70640.0 GB of memory, checkpoints"),
         (["--preset", "rainbow", "--v-min", "10"], "--v-min 10: below --v-max 10"),
         (["--updates", "2"], "--updates 2: only with --replay STEPS"),
         (["--v-max", "5"], "--v-max 5.0: only with --distribution categorical"),
@@ -351,6 +351,21 @@ def test_a_value_that_no_run_can_have_is_refused(
     assert message in line
     assert line.startswith("train.py dqn: ")
     assert not directory.exists()
+
+
+def test_a_replay_memory_leaves_room_for_what_else_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rainbow = PRESETS["rainbow"]  # whose million steps take 7.1 GB
+    monkeypatch.setattr("games.machine.free_memory", lambda: 8_900_000_000)
+    notices: list[str] = []
+    dqn_command.tell_memory(rainbow, notices.append)
+    assert notices == ["the replay memory will take 7.1 GB, 1000000 steps"]
+    monkeypatch.setattr("games.machine.free_memory", lambda: 8_500_000_000)
+    with pytest.raises(DqnConfigError, match=r"all else 1\.7 GB, and 8\.5 GB are free here; --replay 868000 would fit"):
+        dqn_command.tell_memory(rainbow, notices.append)
+    dqn_command.tell_memory(replace(rainbow, replay=868_000), notices.append)
+    monkeypatch.setattr("games.machine.free_memory", lambda: 500_000_000)
+    with pytest.raises(DqnConfigError, match=r"0\.5 GB are free here$"):
+        dqn_command.tell_memory(rainbow, notices.append)
 
 
 @pytest.mark.usefixtures("quick")

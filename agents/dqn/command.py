@@ -36,6 +36,8 @@ EVALUATION_SEED = MOST_SEED + 2
 CONFIRMATION_SEED = MOST_SEED + 3
 NEAR, FAR = 0.1, 0.3  # below a target score, as a share of it: where the step size settles, and where it no longer does
 GAME_BYTES = 850_000  # that an emulator and its frames take
+PROGRAM_BYTES = 1_000_000_000  # that the program takes beside a replay memory: torch, the network, processes of games
+CHECKPOINT_SHARE = 0.1  # of a replay memory, that its compressed frames take while they are saved
 TOLD_FROM = 1e9  # bytes of memory that are worth a line
 EXTENDABLE = {"steps", "target_score"}  # fields that a resumed run may change
 
@@ -209,11 +211,14 @@ def tell_memory(config: DqnConfig, notice: Callable[[str], None]) -> None:
     if config.learns_on_policy:
         return
     needed = memory_bytes(config.replay, 1)
-    gigabytes, grain = f"{needed / 1e9:.1f} GB", math.lcm(1000, config.num_envs)
-    if free is not None and needed > free:
+    gigabytes, beside = f"{needed / 1e9:.1f} GB", games + rollouts + PROGRAM_BYTES
+    if free is not None and beside + (1 + CHECKPOINT_SHARE) * needed > free:
+        grain = math.lcm(1000, config.num_envs)
+        most = int(0.9 * (free - beside) / ((1 + CHECKPOINT_SHARE) * memory_bytes(1, 1))) // grain * grain
         raise DqnConfigError(
-            f"--replay {config.replay}: the steps take {gigabytes} of memory and {free / 1e9:.1f} GB are free here; "
-            f"--replay {int(0.8 * free / memory_bytes(1, 1)) // grain * grain} would fit"
+            f"--replay {config.replay}: the steps take {gigabytes} of memory, checkpoints and all else "
+            f"{(beside + CHECKPOINT_SHARE * needed) / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free here"
+            + (f"; --replay {most} would fit" if most > 0 else "")
         )
     if needed > TOLD_FROM:
         notice(f"the replay memory will take {gigabytes}, {config.replay} steps")

@@ -327,6 +327,9 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "quick", "--target-score", "5"], "--target-score 5.0: only with --evaluation-period STEPS"),
         (["--preset", "quick", "--patience", "2"], "--patience 2: only with --evaluation-period STEPS"),
         (["--preset", "dqn-2013", "--double"], "--double: only with --target-period UPDATES"),
+        (["--preset", "rainbow", "--loss", "squared"], "--loss squared: only with --distribution none"),
+        (["--preset", "quick", "--evaluation-episodes", "5"], "--evaluation-episodes 5: only with --evaluation-period"),
+        (["--preset", "pqn", "--learning-rate-hold", "0.5"], "--learning-rate-hold 0.5: only with --final-learning"),
         (["--settle-steps", "7"], "--settle-steps 7: only with --target-score SCORE"),
         (["--learning-rate", "0"], "--learning-rate 0.0: at least"),
         (["--target-score", "nan"], "--target-score nan: a finite number"),
@@ -410,7 +413,9 @@ def test_the_command_that_is_printed_goes_on_with_the_run(tmp_path: Path) -> Non
         assert again.config == replace(given.config, **changes)
 
 
-@pytest.mark.parametrize("switch", [["--no-prioritised"], ["--distribution", "none"]])
+@pytest.mark.parametrize(
+    "switch", [["--no-prioritised"], ["--distribution", "none"], ["--target-period", "0", "--no-double"]]
+)
 def test_a_part_of_a_preset_switches_off_alone(switch: list[str]) -> None:
     from agents.dqn.config import check
 

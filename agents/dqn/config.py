@@ -199,7 +199,7 @@ def check(config: DqnConfig, preset: DqnConfig | None = None) -> None:
 
 
 def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
-    """Refuse options that would have no effect, but for those that are as in fast or the preset."""
+    """Refuse options that would have no effect, but for those that are as in the preset or switch something off."""
     on_policy, is_evaluated = config.learns_on_policy, config.evaluation_period > 0
     for is_used, needed, names in (
         (not on_policy, "replay STEPS", NEED_REPLAY),
@@ -207,15 +207,17 @@ def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
         (config.prioritised, "prioritised", ("priority_exponent", "importance_exponent")),
         (config.distribution != "none", "distribution NAME", ("num_atoms",)),
         (config.distribution == "categorical", "distribution categorical", ("v_min", "v_max")),
+        (config.distribution == "none", "distribution none", ("loss",)),
         (config.target_period > 0, "target-period UPDATES", ("double",)),
         (not config.noisy, "no-noisy", ("epsilon", "epsilon_steps")),
         (config.final_learning_rate != 1, "final-learning-rate SHARE", ("learning_rate_hold", "settle_steps")),
-        (is_evaluated, "evaluation-period STEPS", ("target_score",)),
+        (is_evaluated, "evaluation-period STEPS", ("evaluation_episodes", "target_score")),
         (config.target_score is not None, "target-score SCORE", ("settle_steps",)),
     ):
         for name in names if not is_used else ():
             value = getattr(config, name)
-            if value not in (getattr(_FAST, name), getattr(preset, name)):
+            switches_off = name in NEED_REPLAY and value == getattr(_FAST, name)
+            if value != getattr(preset, name) and not switches_off:
                 raise DqnConfigError(f"{' '.join(words_of(name, value))}: only with --{needed}")
     if config.regularisers.patience is not None and not is_evaluated:
         raise DqnConfigError(f"--patience {config.regularisers.patience}: only with --evaluation-period STEPS")

@@ -61,7 +61,13 @@ def parse(
         learner, out = program.rpartition(" ")[2], value_given("--out", arguments)
         preset = value_given("--preset", words) or getattr(options, "preset", "")
         name = run_name(preset, arguments) if run_name else f"{learner}-{preset}"
-        words = [*usual, *_words_of_run(learner, Path(out) if out else newest_run(name)), *arguments]
+        directory = Path(out) if out else newest_run(name)
+        begun_with = _words_of_run(learner, directory)
+        begun_preset = value_given("--preset", begun_with)
+        if begun_preset and value_given("--preset", arguments) not in ("", begun_preset):
+            print(f"{program}: run {directory} was started with --preset {begun_preset}", file=sys.stderr)
+            sys.exit(2)
+        words = [*usual, *begun_with, *arguments]
     preset = value_given("--preset", words)
     given: dict[str, Any] = {"preset": preset, "config": presets[preset]} if preset in presets else {}
     for field in dataclasses.fields(options):  # type: ignore[arg-type]

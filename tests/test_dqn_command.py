@@ -238,6 +238,16 @@ def test_the_newest_run_goes_on_as_it_was_started(tmp_path: Path, monkeypatch: p
         assert dqn_command.parse([*others, "--resume"]).config.steps != 160
 
 
+def test_a_run_goes_on_with_no_other_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "arguments.json").write_text('["dqn", "--preset", "rainbow"]')
+    resumed = ["--resume", "--out", str(tmp_path), "--preset"]
+    assert dqn_command.parse([*resumed, "rainbow"]).config == PRESETS["rainbow"]
+    with pytest.raises(SystemExit) as caught:
+        dqn_command.parse([*resumed, "quick"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"train.py dqn: run {tmp_path} was started with --preset rainbow\n"
+
+
 def let_scores_be(monkeypatch: pytest.MonkeyPatch, evaluations: list[int], confirmations: Sequence[int] = ()) -> None:
     """Let evaluations and the games that confirm them have these scores, and later ones and all other games 0."""
     scores = {dqn_command.EVALUATION_SEED: iter(evaluations), dqn_command.CONFIRMATION_SEED: iter(confirmations)}

@@ -6,6 +6,7 @@ acting and learning share the processors. Every measurement starts warm and runs
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,8 +43,8 @@ def measure(game: str, presets: tuple[str, ...], seconds: float, device_name: st
     for name in presets:
         if name not in PRESETS:
             raise BenchError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
-    if seconds <= 0:
-        raise BenchError(f"--seconds {seconds:g} is not above 0")
+    if not 0 < seconds < math.inf:
+        raise BenchError(f"--seconds {seconds:g}: a finite number above 0")
     try:
         device = choose_device(device_name)
     except ValueError as error:

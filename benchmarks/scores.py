@@ -7,6 +7,7 @@ the clock, those of evaluations among them.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
 from itertools import accumulate
@@ -32,8 +33,8 @@ def measure(runs: list[Path], peer_seconds: float) -> Document:
     """Return the curves of runs of one game; with `peer_seconds` above 0 the peer then trains for so long, too."""
     if not runs:
         raise BenchError("name at least one directory of a run of train.py dqn")
-    if peer_seconds < 0:
-        raise BenchError(f"--peer-seconds {peer_seconds:g} is below 0")
+    if not 0 <= peer_seconds < math.inf:
+        raise BenchError(f"--peer-seconds {peer_seconds:g}: a finite number, at least 0")
     curves = [curve(run) for run in runs]
     games = {str(made["game"]) for made in curves}
     if len(games) > 1:
@@ -158,7 +159,7 @@ def tables(document: Document) -> list[Table]:
     table = Table("training", *columns, "best", "steps", "minutes", title=f"{document['game']}: minutes to a score")
     for made in document["curves"]:
         if "note" in made:
-            table.add_row(made["name"], made["note"])
+            table.caption = f"{made['name']}: {made['note']}"  # a column would be too narrow for it
             continue
         points: Points = made["points"]
         times = ["-" if seconds is None else f"{seconds / 60:.1f}" for seconds in made["reached"].values()]

@@ -63,7 +63,8 @@ def test_frames_measures_emulator_learner_and_training(capsys: pytest.CaptureFix
     [
         (["--game", "pongg"], "no Atari game 'pongg'"),
         (["--presets", "dqn-1999"], "no preset 'dqn-1999'; there are: fast"),
-        (["--seconds", "0"], "--seconds 0 is not above 0"),
+        (["--seconds", "0"], "--seconds 0: a finite number above 0"),
+        (["--seconds", "nan"], "--seconds nan: a finite number above 0"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(

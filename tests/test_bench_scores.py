@@ -50,7 +50,8 @@ def test_what_is_no_curve_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
         ([tmp_path / "nothing"], "no config.json"),
         ([foreign], "a run of train.py evolve"),
         ([pong, other], "different games: breakout, pong"),
-        ([pong, "--peer-seconds", "-1"], "--peer-seconds -1 is below 0"),
+        ([pong, "--peer-seconds", "-1"], "--peer-seconds -1: a finite number, at least 0"),
+        ([pong, "--peer-seconds", "nan"], "--peer-seconds nan: a finite number, at least 0"),
     ):
         assert bench.main(["scores", *map(str, arguments)]) == 2
         assert said in capsys.readouterr().err
@@ -67,3 +68,4 @@ def test_a_missing_peer_is_told(
     assert bench.main(["scores", str(run), "--peer-seconds", "1", "--json"]) == 0
     assert "not installed" in json.loads(capsys.readouterr().out)["curves"][1]["note"]
     assert bench.main(["scores", str(run), "--peer-seconds", "1"]) == 0
+    assert "stable-baselines3: not installed: pip install stable-baselines3" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -122,9 +123,11 @@ def has_colours(console: Console) -> bool:
 
 def check(setting: Setting) -> None:
     """Refuse numbers and combinations that make no sense."""
-    for name, value, least in (("seed", setting.seed, 0), ("speed", setting.speed, 0), ("steps", setting.steps, 1)):
-        if value is not None and not value >= least:
-            raise AtariError(f"--{name} {value:g} is less than {least}")
+    for name, value, least in (("seed", setting.seed, 0), ("steps", setting.steps, 1)):
+        if value is not None and value < least:
+            raise AtariError(f"--{name} {value} is less than {least}")
+    if not 0 <= setting.speed < math.inf:
+        raise AtariError(f"--speed {setting.speed:g}: a finite number, at least 0")
     others = (setting.bot, setting.epsilon, setting.video, setting.picture, setting.explain)
     if setting.human and any(other is not None for other in others):
         raise AtariError("--human plays alone: without --bot, --epsilon, --video, --picture and --explain")

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.measure import Measurement
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
 
 PRINT_PERIOD = 30.0  # seconds between lines where the output is no terminal
 
 
-def live_bar(console: Console, *counts: ProgressColumn) -> Progress:
-    """Return counts, a bar, the task's text "shown" and the time left; nothing where the output is no terminal.
+class _Line(Progress):
+    """Counts, a bar, a text and the time left: where the terminal is narrow the bar gives way first, then the text."""
 
-    Where the terminal is narrow the bar gives way first.
-    """
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        table = super().make_tasks_table(tasks)
+        *counts, _, text, time_left = table.columns
+        if table.row_count:  # there is none before the console is known
+            options = self.console.options
+            cells = [cell for column in (*counts, time_left) for cell in column.cells]
+            taken = sum(Measurement.get(self.console, options, cell).maximum for cell in cells)
+            text.max_width = max(1, options.max_width - taken - len(table.columns) + 1)  # a space between two columns
+        return table
+
+
+def live_bar(console: Console, *counts: ProgressColumn) -> Progress:
+    """Return counts, a bar, the task's text "shown" and the time left; nothing where the output is no terminal."""
     time_left = TimeRemainingColumn(table_column=Column(no_wrap=True))
     columns = (*counts, BarColumn(None), TextColumn("{task.fields[shown]}"), time_left)
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return _Line(*columns, console=console, disable=not console.is_terminal)
 
 
 class StepsBar:

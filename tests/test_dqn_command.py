@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -15,16 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from rich.console import Console
 
 from agents.dqn import command as dqn_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError
+from agents.dqn.evaluation import Tell
 from agents.dqn.loop import Training
+from agents.dqn.progress import Display
 from agents.evolution import command as evolve_command
 from agents.learner_command import resume_command, run_arguments
+from agents.model_files import MODEL_FILE
 from agents.run import Run
+from games.atari import VERSION
 from games.atari_vector import AtariEnvs, GameResult
+from nets import presets
 from nets.model_file import read_header
-from nets.models import load_model
+from nets.models import load_model, save_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -257,6 +265,24 @@ def let_scores_be(monkeypatch: pytest.MonkeyPatch, evaluations: list[int], confi
         return (GameResult(place=0, score=points, steps=1, frames=4, truncated=False),)
 
     monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
+
+
+def test_games_that_are_scored_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def score(network: Any, envs: Any, seed: int, epsilon: float, device: Any, tell: Tell) -> tuple[GameResult, ...]:
+        tell(12, 30)
+        return (GameResult(place=0, score=3, steps=1, frames=4, truncated=False),)
+
+    monkeypatch.setattr("agents.dqn.evaluation.evaluate", score)
+    monkeypatch.setattr(dqn_command, "evaluation_games", lambda config, number: AtariEnvs(config.game, 1))
+    output = io.StringIO()
+    console = Console(file=output, width=120, height=10, force_terminal=True, color_system=None)
+    with Display(console, PRESETS["fast"], 0) as display, display.evaluating() as tell:
+        tell(2, 10)
+    assert "2/10 games that score it" in output.getvalue()
+    spec = presets.preset("dqn-2013", num_actions=6)
+    save_model(tmp_path / MODEL_FILE, spec.build(), spec, game="pong", rules_version=VERSION, training={})
+    dqn_command.report(tmp_path, PRESETS["fast"], torch.device("cpu"), console)
+    assert "games 12/30" in output.getvalue()
 
 
 @pytest.mark.usefixtures("quick")

@@ -350,9 +350,11 @@ def test_an_evaluation_is_one_whole_game_a_place_and_repeats() -> None:
     config = replace(FAST)
     envs = AtariEnvs("breakout", 2)
     network = q_network_spec(config, envs.num_actions).build()
-    results = evaluate(network, envs, 5, 0.5, CPU)
+    told: list[tuple[int, int]] = []
+    results = evaluate(network, envs, 5, 0.5, CPU, lambda done, total: told.append((done, total)))
     assert [result.place for result in results] == [0, 1]
-    assert evaluate(network, envs, 5, 0.5, CPU) == results
+    assert told[0] in ((1, 2), (2, 2)) and told[-1] == (2, 2)
+    assert evaluate(network, envs, 5, 0.5, CPU, lambda done, total: None) == results
 
 
 def test_a_training_saved_on_a_gpu_goes_on_on_a_processor() -> None:

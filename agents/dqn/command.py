@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
+    from agents.dqn.evaluation import Tell
     from agents.dqn.journal import Journal
     from agents.dqn.loop import Training
     from agents.run import Run, StopSignal
@@ -253,8 +254,8 @@ def run_rounds(
             if is_evaluated or last or is_due(config.log_period, steps, done.steps):
                 metrics = journal.line()
                 if games is not None and is_evaluated:
-                    with display.evaluating():
-                        metrics |= evaluation(run, training, games, journal)
+                    with display.evaluating() as tell:
+                        metrics |= evaluation(run, training, games, journal, tell)
                 run.log(done.steps, **metrics)
             ending = ending_of(config, done.steps, journal)
             stopped = stop.requested or time.monotonic() >= deadline
@@ -287,12 +288,12 @@ def ending_of(config: DqnConfig, steps: int, journal: Journal) -> str | None:
     return f"all {config.steps:,} steps are done" if steps >= config.steps else None
 
 
-def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal) -> dict[str, float]:
+def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal, tell: Tell) -> dict[str, float]:
     """Score the network, keep it where it is the best so far, and return the metrics."""
     from agents.dqn.evaluation import evaluate
 
     config, learner = training.config, training.learner
-    results = evaluate(learner.kept, games, EVALUATION_SEED, config.evaluation_epsilon, learner.device)
+    results = evaluate(learner.kept, games, EVALUATION_SEED, config.evaluation_epsilon, learner.device, tell)
     metrics, is_best = journal.note_evaluation(results)
     score, target, confirmed = metrics["evaluation"], config.target_score, journal.confirmed_score
     if target is not None:
@@ -304,7 +305,7 @@ def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal)
     if confirmed is not None:
         is_best = False  # what further games spoke for gives way to what they speak for more
     if (target is not None and score >= target) or (confirmed is not None and score > confirmed):
-        further = further_games(learner.kept, config, CONFIRMATION_SEED, learner.device)
+        further = further_games(learner.kept, config, CONFIRMATION_SEED, learner.device, tell)
         confirmation, is_best = journal.note_confirmation(further)
         metrics |= confirmation
     if is_best:
@@ -312,13 +313,15 @@ def evaluation(run: Run, training: Training, games: AtariEnvs, journal: Journal)
     return metrics
 
 
-def further_games(network: QNetwork, config: DqnConfig, seed: int, device: torch.device) -> tuple[GameResult, ...]:
+def further_games(
+    network: QNetwork, config: DqnConfig, seed: int, device: torch.device, tell: Tell
+) -> tuple[GameResult, ...]:
     """Return the results of games from seeds of their own: of many evaluations the best is so by luck, too."""
     from agents.dqn.evaluation import evaluate
 
     games = evaluation_games(config, FURTHER_EPISODES)
     try:
-        return evaluate(network, games, seed, config.evaluation_epsilon, device)
+        return evaluate(network, games, seed, config.evaluation_epsilon, device, tell)
     finally:
         games.close()
 
@@ -344,13 +347,16 @@ def report(directory: Path, config: DqnConfig, device: torch.device, console: Co
     """Score the best network over games that it was not chosen by; print and save the table."""
     from agents.dqn.journal import standard_error
     from agents.run import write_report
+    from agents.steps_bar import StepsBar
     from nets.models import QNetwork, load_model
 
     path = find_model(directory.absolute())
     assert path is not None, "the run is done"
     network, _ = load_model(path, device)
     assert isinstance(network, QNetwork)
-    results = further_games(network, config, REPORT_SEED, device)
+    with StepsBar(console, "games", FURTHER_EPISODES) as bar:
+        shown = f"of {path.name}"
+        results = further_games(network, config, REPORT_SEED, device, lambda done, _: bar.show(done, shown))
     scores = [result.score for result in results]
     mean, error = sum(scores) / len(scores), standard_error(results)
     played = {"protocol": config.protocol, "epsilon": config.evaluation_epsilon, "seed": REPORT_SEED}

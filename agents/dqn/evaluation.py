@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -9,9 +11,11 @@ from agents.dqn.actor import q_values
 from games.atari_vector import STAY, AtariEnvs, GameResult
 from nets.models import QNetwork
 
+Tell = Callable[[int, int], None]  # is given how many games are over, and of how many
+
 
 def evaluate(
-    network: QNetwork, envs: AtariEnvs, seed: int, epsilon: float, device: torch.device
+    network: QNetwork, envs: AtariEnvs, seed: int, epsilon: float, device: torch.device, tell: Tell
 ) -> tuple[GameResult, ...]:
     """Play one whole game in each environment and return the results by place.
 
@@ -33,5 +37,7 @@ def evaluate(
         frames = step.frames
         for result in step.results:
             results.setdefault(result.place, result)
+        if step.results:
+            tell(len(results), envs.num_envs)
     network.train(was_training)
     return tuple(results[place] for place in range(envs.num_envs))

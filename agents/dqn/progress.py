@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import TextColumn
 
 from agents.dqn.config import DqnConfig
+from agents.dqn.evaluation import Tell
 from agents.dqn.journal import Journal
 from agents.dqn.loop import Round
 from agents.steps_bar import live_bar
@@ -57,11 +58,11 @@ class Display:
         self._bar.update(self._task, completed=done.steps, count=self._count(done.steps), shown=shown)
 
     @contextlib.contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Inside the block the line says that games are scored, whose time is told apart from training's."""
+    def evaluating(self) -> Iterator[Tell]:
+        """Inside the block the line says how many games are scored, whose time is told apart from training's."""
         self._bar.update(self._task, shown="games that score it ...")
         begun, cpu = time.perf_counter(), time.process_time()
-        yield
+        yield lambda done, total: self._bar.update(self._task, shown=f"{done}/{total} games that score it")
         seconds = time.perf_counter() - begun
         self._timed, self._measured = self._timed + seconds, self._measured + seconds
         self._timed_cpu += time.process_time() - cpu

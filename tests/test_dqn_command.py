@@ -23,7 +23,7 @@ from agents.dqn import command as dqn_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError
 from agents.dqn.evaluation import Tell
 from agents.dqn.loop import Training
-from agents.dqn.progress import Display
+from agents.dqn.progress import Display, evaluations_left
 from agents.evolution import command as evolve_command
 from agents.learner_command import resume_command, run_arguments
 from agents.model_files import MODEL_FILE
@@ -283,6 +283,23 @@ def test_games_that_are_scored_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_
     save_model(tmp_path / MODEL_FILE, spec.build(), spec, game="pong", rules_version=VERSION, training={})
     dqn_command.report(tmp_path, PRESETS["fast"], torch.device("cpu"), console)
     assert "games 12/30" in output.getvalue()
+
+
+def test_time_left_is_that_of_steps_and_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("agents.dqn.progress.time.perf_counter", lambda: now)
+    output = io.StringIO()
+    config = replace(PRESETS["fast"], steps=1_250_000, evaluation_period=100_000)
+    with Display(Console(file=output, width=80), config, 999_750) as display:
+        now += 1  # 250 steps
+        with display.evaluating():
+            now += 120
+        speed = display.timing(1_000_000)["steps_per_second"]
+        display.print(1_000_000, {"evaluation": 3.0}, speed)
+    # 1000 seconds of training, and evaluations after 1.1, 1.2 and 1.25 million steps
+    assert output.getvalue() == "1,000,000 steps, 2.0 minutes, 23 left at 250 steps/s: evaluation 3\n"
+    assert [evaluations_left(96, steps, 160) for steps in (0, 95, 96, 159, 160)] == [2, 2, 1, 1, 0]
+    assert evaluations_left(80, 80, 160) == 1 and evaluations_left(0, 80, 160) == 0
 
 
 @pytest.mark.usefixtures("quick")

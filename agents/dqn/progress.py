@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -25,13 +26,13 @@ class Display:
 
     def __init__(self, console: Console, config: DqnConfig, steps: int) -> None:
         self._console = console
-        self._begun, self._total = steps, config.steps
+        self._total, self._evaluation_period = config.steps, config.evaluation_period
         self._bar = live_bar(console, TextColumn("{task.fields[count]}"))
         self._task = self._bar.add_task("", total=config.steps, completed=steps, shown="", count=self._count(steps))
         self._started = self._measured = time.perf_counter()
         self._timed_steps = self._measured_steps = steps
         self._timed, self._timed_cpu = self._started, time.process_time()
-        self._evaluation_seconds = 0.0
+        self._evaluation_seconds = self._last_evaluation = 0.0
         self._speed = 0.0
         self._loss = self._q = 0.0
 
@@ -67,6 +68,7 @@ class Display:
         self._timed, self._measured = self._timed + seconds, self._measured + seconds
         self._timed_cpu += time.process_time() - cpu
         self._evaluation_seconds += seconds
+        self._last_evaluation = seconds
 
     def _count(self, steps: int) -> str:
         return f"{short(steps)}/{short(self._total)} steps"
@@ -89,9 +91,15 @@ class Display:
             names = ("score", "evaluation", "confirmation", "loss", "epsilon", "q")
             shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
             minutes = (time.perf_counter() - self._started) / 60
-            left = minutes * max(0, self._total - steps) / max(1, steps - self._begun)
-            times = f"{minutes:.1f} minutes, {left:.0f} left at {speed:.0f} steps/s"
+            left = max(0, self._total - steps) / speed
+            left += evaluations_left(self._evaluation_period, steps, self._total) * self._last_evaluation
+            times = f"{minutes:.1f} minutes, {left / 60:.0f} left at {speed:.0f} steps/s"
             self._console.print(f"{steps:,} steps, {times}: {shown}", highlight=False, soft_wrap=True)
+
+
+def evaluations_left(period: int, steps: int, total: int) -> int:
+    """Return how many evaluations follow those until now: one each `period` and one after the last step."""
+    return math.ceil(total / period) - steps // period if period and steps < total else 0
 
 
 def short(number: int) -> str:

@@ -150,6 +150,17 @@ def test_all_actions_the_method_and_the_note_fit_into_24_lines() -> None:
     assert len(lines) == 24 and "gradcam" in lines[-2] and "the note" in lines[-1]
 
 
+def test_a_low_terminal_shows_the_chosen_action() -> None:
+    values = np.arange(18, dtype=np.float32)
+    moment = replace(MOMENT, action_names=FULL_ACTION_SET, values=values, action=17, method="gradcam")
+    for height in (10, 22, 24):
+        output = io.StringIO()
+        Console(file=output, width=80, height=height, force_terminal=True).print(TerminalView(moment, "the note"))
+        lines = output.getvalue().splitlines()
+        assert len(lines) == height and "DOWNLEFTFIRE" in output.getvalue(), height
+    assert "gradcam" in lines[-2], "where there is room for it, the method is below"
+
+
 @pytest.mark.parametrize("size", [(100, 30), (40, 12), (300, 100), (36, 5)])
 def test_any_terminal_will_do(size: tuple[int, int]) -> None:
     console = Console(file=io.StringIO(), width=size[0], height=size[1], force_terminal=True)
@@ -161,6 +172,7 @@ def test_a_narrow_terminal_shows_the_game_alone(columns: int, has_panel: bool) -
     console = Console(file=io.StringIO(), width=columns, height=50, force_terminal=True)
     lines = console.render_lines(TerminalView(MOMENT, ""), pad=False)
     assert ("score" in "".join(segment.text for segment in lines[2])) == has_panel
+    assert ("score 3" in "".join(segment.text for segment in lines[-1])) != has_panel
     assert sum(segment.text.count("▀") for segment in lines[0]) >= 24
 
 

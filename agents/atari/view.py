@@ -161,10 +161,14 @@ class TerminalView:
                 yield Segment("  ")
                 yield from panel[row]
             yield Segment.line()
-        yield Segment(self.note[: options.max_width], Style(dim=True))
+        note = self.note if has_panel else f"score {self.moment.score}   {self.note}"
+        yield Segment(note[: options.max_width], Style(dim=True))
 
     def _panel_lines(self, most: int) -> list[list[Segment]]:
-        """Return what is beside the game, closed up where there is not room for all of it."""
+        """Return what is beside the game, closed up where there is not room for all of it.
+
+        Where rows of actions are left out, the chosen one's is not.
+        """
         moment = self.moment
         plain, dim, chosen = Style(), Style(dim=True), Style(color="yellow", bold=True)
         lines = [
@@ -185,7 +189,9 @@ class TerminalView:
             )
         if moment.method:
             lines += [[], [Segment(moment.method, dim)]]
-        return [line for line in lines if line or len(lines) <= most][:most]
+        lines = [line for line in lines if line or len(lines) <= most]
+        chosen_row = [line for line in lines[most:] if line[0].style is chosen]
+        return [*lines[: max(0, most - len(chosen_row))], *chosen_row][:most]
 
 
 def picture_size(screen: Picture, columns: int, lines: int) -> tuple[int, int]:

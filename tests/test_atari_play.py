@@ -289,6 +289,15 @@ def test_a_game_is_played_and_its_result_told(run: Run, model: Path) -> None:
     assert "over after" in run("--game", "breakout", "--bot", "random")[1]
 
 
+def test_a_model_of_a_folder_of_several_has_its_own_name(run: Run, model: Path) -> None:
+    alone = model.parent / "nets"
+    (alone / "brick").mkdir(parents=True)
+    model = model.rename(alone / "brick" / model.name)
+    assert run("--bot", alone, "--steps", 1)[1].startswith("brick in breakout")
+    model.rename(alone / "wall.safetensors")
+    assert run("--bot", alone, "--steps", 1)[1].startswith("wall.safetensors in breakout")
+
+
 def test_a_network_plays_in_one_thread(run: Run, model: Path) -> None:
     before = torch.get_num_threads()
     try:

@@ -166,8 +166,18 @@ def choose_player(setting: Setting) -> tuple[AtariPlayer, float]:
         return make_player(HUMAN, game, None, by_hand), 0.0
     if setting.explain is not None and model is None:
         raise AtariError("--explain looks into a network: --bot names none")
-    name = RANDOM if model is None else str(setting.bot or model.path.parent.name)
-    return make_player(name, game, model, protocol), epsilon
+    return make_player(player_name(setting.bot, model), game, model, protocol), epsilon
+
+
+def player_name(bot: str | None, model: AtariModel | None) -> str:
+    """Return the word that names a model; of one among several in a folder, and of a shipped one, its own name there."""
+    if model is None:
+        return RANDOM
+    if bot is None:
+        return model.path.parent.name
+    if find_model(bot) is not None:
+        return bot
+    return model.path.name if model.path.parent == Path(bot) else model.path.parent.name
 
 
 def shipped_model(game: str) -> AtariModel | None:

@@ -21,6 +21,7 @@ PARSING = re.compile(r"^Error parsing (--[\w-]+): (.*)$")
 NUMBERS = {"INT": "a whole number", "FLOAT": "a number"}
 NO_NUMBER = re.compile(r"(?:invalid literal for (int)|could not convert string to float).*: '(.*)'$")
 NOT_EITHER = re.compile(r"no type matching \{None\}\|(.*) could be instantiated from \['(.*?)'\]")
+NO_CHOICE = re.compile(r"^invalid choice '(.*)' for argument '(--[\w-]+)'\. Expected one of \((.*)\)\.$")
 CLOSED_PIPE = 141  # the exit status of a program whose reader has gone, as shells have it
 
 
@@ -76,6 +77,10 @@ def in_one_line(box: str) -> str:
         return box.strip()
     if parsing := PARSING.match(told[0]):
         return _refused_value(*parsing.groups())
+    if choice := NO_CHOICE.match(told[0]):
+        value, option, allowed = choice.groups()
+        names = re.findall("'([^']*)'", allowed)  # in no order where None is allowed, too, which is the default then
+        return f"{option} {value}: {', '.join(name for name in sorted(names) if name != 'None')}"
     return "; ".join(told)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from games.atari import (
@@ -35,6 +36,9 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise AtariError(f"no render mode {render_mode!r}; there are: {', '.join(self.metadata['render_modes'])}")
+        for option, name in (("game", game), ("protocol", protocol)):
+            if not isinstance(name, str):
+                raise AtariError(f"{option} {name!r}: a name, in quotes")
         chosen = find_protocol(protocol)
         self.protocol = chosen if training else for_evaluation(chosen)
         self.render_mode = render_mode
@@ -72,7 +76,9 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         return self._game.stack.copy(), reward, terminated, outcome.truncated, self._info()
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Return the picture on the screen, RGB, uint8 [height, width, 3]."""
+        """Return the picture on the screen, RGB, uint8 [height, width, 3]; ResetNeeded where there is none yet."""
+        if not self._game.is_on:
+            raise ResetNeeded("reset comes before render")
         return self._game.screen() if self.render_mode == "rgb_array" else None
 
     def _info(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from games.atari import (
@@ -223,3 +224,9 @@ def test_the_environment_refuses_actions_that_do_not_exist_and_steps_before_rese
         env.step(6)  # type: ignore[arg-type]
     with pytest.raises(AtariError, match="no render mode 'human'"):
         AtariEnv(render_mode="human")
+    with pytest.raises(AtariError, match="game 3: a name"):
+        AtariEnv(3)  # type: ignore[arg-type]
+    with pytest.raises(AtariError, match="protocol None: a name"):
+        AtariEnv(protocol=None)  # type: ignore[arg-type]
+    with pytest.raises(ResetNeeded, match="reset comes before render"):
+        AtariEnv(render_mode="rgb_array").render()

@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[1]
         ("train.py dqn --target-score x", "train.py dqn: --target-score x: a number"),
         ("train.py dqn --stpes 3", "train.py dqn: Unrecognized options: --stpes, 3"),
         ("train.py dqn --target 3", "train.py dqn: Unrecognized options: --target, 3; perhaps you meant --target-"),
+        ("play.py atari --explain x", "play.py: --explain x: gradcam, gradients, integrated, perturbation\n"),
+        ("train.py dqn --loss x", "train.py dqn: --loss x: clipped, squared\n"),
         ("play.py chess", "play.py: Unrecognized options: chess; Available subcommands: checkers, connect_four"),
         ("play.py go --size", "play.py: Missing value for argument '--size'. Expected 1 values."),
         ("tournament.py", "tournament.py: Missing from tournament.py: GAME checkers, connect_four, go or, with"),

@@ -99,6 +99,9 @@ def play(setting: Setting) -> int:
     console = Console(highlight=False, markup=False)
     if setting.human and not has_colours(console):
         raise AtariError("--human needs a terminal with colours (TERM names it; NO_COLOR must not be set)")
+    is_seen = setting.video is not None or setting.picture is not None or has_colours(console)
+    if setting.explain is not None and not is_seen:
+        raise AtariError("--explain needs a terminal with colours, --video or --picture to show it in")
     player, epsilon = choose_player(setting)
     session = Session(player, epsilon, setting)
     try:
@@ -170,7 +173,7 @@ def choose_player(setting: Setting) -> tuple[AtariPlayer, float]:
 
 
 def player_name(bot: str | None, model: AtariModel | None) -> str:
-    """Return the word that names a model; of one among several in a folder, and of a shipped one, its own name there."""
+    """Return the word that names a model; of one among several in a folder, and of a shipped one, its own name."""
     if model is None:
         return RANDOM
     if bot is None:

@@ -178,7 +178,7 @@ def train(options: Options, console: Console) -> None:
         notice(f"watch it:    {shlex.join(watch)}")
         notice(f"compare it:  {shlex.join(['python', 'tournament.py', 'atari', str(directory)])}")
         if config.regularisers.patience is None:  # which is part of what is learnt, and would end it again
-            further = {"steps": config.steps * 2, "target_score": None}
+            further = {"steps": config.steps * 2} | ({"target_score": None} if config.target_score is not None else {})
             notice(f"train on:    {resume_command('dqn', options, directory, **further)}")
 
 

@@ -7,8 +7,10 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
+
+import docstring_parser
 
 ResultT = TypeVar("ResultT")
 
@@ -40,7 +42,7 @@ def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:
     """Return what `parse`, a call of tyro, reads; where it ends the program, say why in one line."""
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), _joined_docstrings():
             read = parse()
     except SystemExit:
         if said.getvalue():
@@ -48,6 +50,24 @@ def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:
         raise
     sys.stderr.write(said.getvalue())
     return read
+
+
+@contextlib.contextmanager
+def _joined_docstrings() -> Iterator[None]:
+    """Inside the block a field's docstring is one line to tyro, which would end lines of its own where it ends one."""
+    parse = docstring_parser.parse_from_object
+
+    def joined(*described: Any) -> docstring_parser.Docstring:
+        docstring = parse(*described)
+        for field in docstring.params:
+            field.description = " ".join(field.description.split()) if field.description else None
+        return docstring
+
+    docstring_parser.parse_from_object = joined
+    try:
+        yield
+    finally:
+        docstring_parser.parse_from_object = parse
 
 
 def _said_widely(parse: Callable[[], object]) -> str:

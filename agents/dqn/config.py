@@ -39,8 +39,8 @@ class DqnConfig:
     """steps of each game between two phases of learning; lambda returns end with them"""
 
     network: Literal["small", "impala-small", "nature-dqn", "dqn-2013", "impala"] = "small"
-    """small: the convolutions of nature-dqn with 16, 32 and 32 filters and 256 units; impala-small: impala's three stages
-    with 8, 16 and 32 filters and one residual block each, after a convolution that halves the frames"""
+    """small: the convolutions of nature-dqn with 16, 32 and 32 filters and 256 units; impala-small: a convolution that
+    halves the frames, then impala's three stages with 8, 16 and 32 filters and one residual block each"""
     norm: Literal["none", "layer", "channel"] = "layer"
     """after each convolution and hidden layer (PQN): layer, over all maps of a state at once; channel, over the
     channels of each point"""

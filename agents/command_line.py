@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 import docstring_parser
+from docstring_parser import DocstringStyle
 
 ResultT = TypeVar("ResultT")
 
@@ -57,8 +58,8 @@ def _joined_docstrings() -> Iterator[None]:
     """Inside the block a field's docstring is one line to tyro, which would end lines of its own where it ends one."""
     parse = docstring_parser.parse_from_object
 
-    def joined(*described: Any) -> docstring_parser.Docstring:
-        docstring = parse(*described)
+    def joined(obj: Any, style: DocstringStyle = DocstringStyle.AUTO) -> docstring_parser.Docstring:
+        docstring = parse(obj, style)
         for field in docstring.params:
             field.description = " ".join(field.description.split()) if field.description else None
         return docstring

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 import docstring_parser
-from docstring_parser import DocstringStyle
 
 ResultT = TypeVar("ResultT")
 
@@ -58,8 +57,8 @@ def _joined_docstrings() -> Iterator[None]:
     """Inside the block a field's docstring is one line to tyro, which would end lines of its own where it ends one."""
     parse = docstring_parser.parse_from_object
 
-    def joined(obj: Any, style: DocstringStyle = DocstringStyle.AUTO) -> docstring_parser.Docstring:
-        docstring = parse(obj, style)
+    def joined(*described: Any) -> docstring_parser.Docstring:
+        docstring = parse(*described)
         for field in docstring.params:
             field.description = " ".join(field.description.split()) if field.description else None
         return docstring

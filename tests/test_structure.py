@@ -25,7 +25,6 @@ ALLOWED = {
 }
 # What one file may import beside that, packages or modules of the project, and why.
 ALSO_ALLOWED = {
-    "agents/command_line.py": {"docstring_parser"},  # through which tyro reads help texts
     # Kernels have one cache, and the module that opens it knows no game.
     "nets/winograd_kernels.py": {"games.compiled"},
     "nets/winograd_gradients.py": {"games.compiled"},

@@ -7,10 +7,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar
-
-import docstring_parser
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
 ResultT = TypeVar("ResultT")
 
@@ -42,7 +40,7 @@ def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:
     """Return what `parse`, a call of tyro, reads; where it ends the program, say why in one line."""
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), _joined_docstrings():
+        with contextlib.redirect_stderr(said):
             read = parse()
     except SystemExit:
         if said.getvalue():
@@ -50,24 +48,6 @@ def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:
         raise
     sys.stderr.write(said.getvalue())
     return read
-
-
-@contextlib.contextmanager
-def _joined_docstrings() -> Iterator[None]:
-    """Inside the block a field's docstring is one line to tyro, which would end lines of its own where it ends one."""
-    parse = docstring_parser.parse_from_object
-
-    def joined(*described: Any) -> docstring_parser.Docstring:
-        docstring = parse(*described)
-        for field in docstring.params:
-            field.description = " ".join(field.description.split()) if field.description else None
-        return docstring
-
-    docstring_parser.parse_from_object = joined
-    try:
-        yield
-    finally:
-        docstring_parser.parse_from_object = parse
 
 
 def _said_widely(parse: Callable[[], object]) -> str:

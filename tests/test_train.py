@@ -13,11 +13,3 @@ def test_help_shows_examples_as_they_are_written(learner: str, capsys: pytest.Ca
         train.main([learner, "--help"])
     assert caught.value.code == 0
     assert f"\nexamples:\n  train.py {learner} --" in capsys.readouterr().out
-
-
-def test_help_fills_its_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("COLUMNS", "1000")
-    with pytest.raises(SystemExit):
-        train.main(["dqn", "--help"])
-    out = capsys.readouterr().out
-    assert "--steps may be larger" in out and "machado2018 (sticky actions" in out

@@ -380,7 +380,6 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "quick", "--patience", "2"], "--patience 2: only with --evaluation-period STEPS"),
         (["--preset", "dqn-2013", "--double"], "--double: only with --target-period UPDATES"),
         (["--preset", "rainbow", "--loss", "squared"], "--loss squared: only with --distribution none"),
-        (["--preset", "quick", "--evaluation-episodes", "5"], "--evaluation-episodes 5: only with --evaluation-period"),
         (["--preset", "pqn", "--learning-rate-hold", "0.5"], "--learning-rate-hold 0.5: only with --final-learning"),
         (["--settle-steps", "7"], "--settle-steps 7: only with --target-score SCORE"),
         (["--learning-rate", "0"], "--learning-rate 0.0: at least"),

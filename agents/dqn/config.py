@@ -211,7 +211,7 @@ def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
         (config.target_period > 0, "target-period UPDATES", ("double",)),
         (not config.noisy, "no-noisy", ("epsilon", "epsilon_steps")),
         (config.final_learning_rate != 1, "final-learning-rate SHARE", ("learning_rate_hold", "settle_steps")),
-        (is_evaluated, "evaluation-period STEPS", ("evaluation_episodes", "target_score")),
+        (is_evaluated, "evaluation-period STEPS", ("target_score",)),
         (config.target_score is not None, "target-score SCORE", ("settle_steps",)),
     ):
         for name in names if not is_used else ():

@@ -73,13 +73,13 @@ def train_from(options: Options, console: Console) -> None:
     """Train until the budget is used up or a signal stops it, saving as it goes; then measure the network."""
     deadline = time.monotonic() + (60 * options.stop_after or math.inf)
     config, directory = options.config, run_directory(options, f"imitate-{options.preset}")
-    check_data(options, directory)
     device = choose_device(options.device)
     threads = options.threads or available_processors()
     compute_alike(threads, device)
     notice = notice_on(console)
     source = source_of(options)
     model = first_model(options, source)  # before the records, whose reading takes a minute
+    check_data(options, directory)
     material = prepare(options, source, console)
     learner = Learner(config, model, device)
     notice(description(material, learner, threads))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from agents.durable import TEMPORARY, Bytes, json_line, plain, remove_folder, sync_directory, write_file
+from games.durable import TEMPORARY, Bytes, json_line, plain, remove_folder, sync_directory, write_file
 
 FORMAT_VERSION = 1
 

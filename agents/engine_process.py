@@ -37,7 +37,7 @@ class EngineProcess:
         self._heard: queue.Queue[str | None] = queue.Queue(MOST_LINES)
         self._complaints: deque[str] = deque(maxlen=3)  # its last lines on stderr
         try:
-            words = shlex.split(command, posix=os.name != "nt")
+            words = shlex.split(command)
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
         except (OSError, ValueError, IndexError) as error:
@@ -88,9 +88,7 @@ class EngineProcess:
         try:
             process.wait(LEAVE_SECONDS)
         except subprocess.TimeoutExpired:
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)  # its children too, where it is a script around the engine
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its children too, where it is a script around the engine
             process.wait()
         deadline = time.monotonic() + LEAVE_SECONDS
         while self._thread.is_alive() and time.monotonic() < deadline:  # it may wait for room for one more line

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from agents.durable import replace_file, write_all
 from agents.match import RESIGNATION, GameRecord
+from games.durable import replace_file, write_all
 from games.notation import read_vertex
 from games.pdn import RESULT_NAMES, read_games
 from games.pdn import write_game as write_pdn

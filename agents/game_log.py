@@ -6,7 +6,8 @@ games.pdn          the same games of checkers, or
 sgf/0001-1.sgf     of Go: a file for each round and pairing
 
 A kill at any moment loses the games under way and no other. The finished folder is the same, byte for byte, however
-often the tournament was stopped and whatever the number of processes (players that think by the clock aside).
+often the tournament was stopped and whatever the number of processes; but for players that think by the clock, and
+for a sequential test (--sprt), which ends with the games under way that happen to be over.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.durable import TEMPORARY, json_line, remove_temporaries, replace_file, write_all
 from agents.game_files import game_files
 from agents.match import GameRecord
+from games.durable import TEMPORARY, json_line, remove_temporaries, replace_file, write_all
 from games.pdn import RESULT_NAMES
 from games.rules import Game
 

@@ -231,8 +231,7 @@ def parse_spec(text: str) -> PlayerSpec:
     """Take a spec string apart without looking at the disk; PlayerError says what exists."""
     name, colon, rest = text.strip().partition(":")
     if name not in PLAYERS:
-        is_path = bool(name) and (not colon or len(name) == 1)  # one letter before a colon is a Windows drive
-        if not is_path:
+        if not name or colon:
             raise PlayerError(f"player {text!r}: no such player{_near(name, PLAYERS)}; there are: {EXAMPLES}")
         return PlayerSpec(BARE_MODEL, {"model": text.strip()})
 

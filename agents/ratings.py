@@ -143,6 +143,17 @@ def sprt(counts: Sequence[int], elo0: float, elo1: float, alpha: float = 0.05, b
     return SequentialTest(llr, lower=math.log(beta / (1 - alpha)), upper=math.log((1 - beta) / alpha))
 
 
+def interval_name(low: float, high: float) -> str:
+    """Return an interval of Elo points as text; an end that is not known is open."""
+    if math.isinf(low) and math.isinf(high):
+        return "unknown"
+    if math.isinf(low):
+        return f"below {high:+.0f}"
+    if math.isinf(high):
+        return f"above {low:+.0f}"
+    return f"{low:+.0f} to {high:+.0f}"
+
+
 def _match_elo(counts: Sequence[int]) -> Interval:
     """Return the Elo difference and its interval from counts of equally spaced scores, from 0 to 1."""
     n = sum(counts)

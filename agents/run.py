@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from agents import checkpoints
 from agents.checkpoints import Checkpoint, CheckpointError
-from agents.durable import (
+from games.durable import (
     TEMPORARY,
     PlainError,
     flush,
@@ -190,6 +190,8 @@ class Run:
         if self._lock is not None:
             self._metrics.close()
             self._timing.close()
+            if self._events is not None:
+                self._events.close()
             os.close(self._lock)
             self._lock = None
 
@@ -252,7 +254,8 @@ class Events:
         directory.mkdir(exist_ok=True)
         # TensorBoard reads the files of a folder in the order of their names.
         path = directory / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
-        self._records = RecordWriter(path.open("xb", buffering=0))
+        self._file = path.open("xb", buffering=0)
+        self._records = RecordWriter(self._file)
         self._event = Event
         self._write(file_version="brain.Event:2")
         # Drops from the display what a killed process wrote of the steps that now come again.
@@ -263,6 +266,10 @@ class Events:
         numbers = {name: value for name, value in line.items() if isinstance(value, int | float) and name != "step"}
         summary = {"value": [{"tag": name, "simple_value": value} for name, value in numbers.items()]}
         self._write(step=line["step"], summary=summary)
+
+    def close(self) -> None:
+        """Close the file; nothing may be written afterwards."""
+        self._file.close()
 
     def _write(self, **fields: Any) -> None:
         self._records.write(self._event(wall_time=time.time(), **fields).SerializeToString())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.match import FORFEITS, GameRecord
-from agents.ratings import los, match_elo, paired_match_elo, ratings, sprt
+from agents.ratings import interval_name, los, match_elo, paired_match_elo, ratings, sprt
 
 MATCHES_SHOWN = 6  # more of them are left to the JSON; the cross table has their scores
 
@@ -242,17 +241,6 @@ def _table(*headings: str) -> Table:
         else:
             table.add_column(heading, justify="right", no_wrap=True)
     return table
-
-
-def interval_name(low: float, high: float) -> str:
-    """Return an interval of Elo points as text; an end that is not known is open."""
-    if math.isinf(low) and math.isinf(high):
-        return "unknown"
-    if math.isinf(low):
-        return f"below {high:+.0f}"
-    if math.isinf(high):
-        return f"above {low:+.0f}"
-    return f"{low:+.0f} to {high:+.0f}"
 
 
 def likelihood_name(likelihood: float) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from agents.analysis import Analysis, MoveAnalysis, PlayerError, Progress
 from agents.mcts.rollouts import by_rollouts, mixed
 from agents.mcts.root import GREEDY_TEMPERATURE
-from agents.mcts.search import EDGE_BYTES, MOST_NODES, LeafEvaluator, SearchSettings, TreeLimits, TreeSearch
+from agents.mcts.search import EDGE_BYTES, MOST_EDGES, LeafEvaluator, SearchSettings, TreeLimits, TreeSearch, most_nodes
 from games.compiled import NDArray
 from games.machine import free_memory
 from games.rules import Game, State, States, to_play
@@ -89,10 +89,15 @@ def limits_of(options: Options, kind: str) -> TreeLimits:
 
 def check_memory(limits: TreeLimits, game: Game) -> None:
     """Raise PlayerError for limits whose tree would not fit into memory; one by the clock alone keeps within it."""
-    nodes, free = min(number for number in (limits.visits, limits.nodes, MOST_NODES) if number), free_memory()
+    if not (limits.visits or limits.nodes):
+        return
+    given = {"visits": limits.visits, "nodes": limits.nodes}
+    number, name = min((number, name) for name, number in given.items() if number)
+    nodes, most, free = most_nodes(limits), MOST_EDGES // game.num_actions, free_memory()
+    if nodes > most:
+        raise PlayerError(f"{name}={number}: a tree of {game.name} has at most {most:,} nodes")
     needed = nodes * game.num_actions * EDGE_BYTES
-    if (limits.visits or limits.nodes) and free is not None and needed > free:
-        name, number = ("nodes", limits.nodes) if limits.nodes else ("visits", limits.visits)
+    if free is not None and needed > free:
         raise PlayerError(
             f"{name}={number}: such a tree may take {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free here"
         )

@@ -19,6 +19,7 @@ from benchmarks.subjects import SUBJECTS, Subject
 
 # The least values of options, wherever they occur.
 LEAST = {"seed": 0, **dict.fromkeys(("repeats", "positions", "openings", "trees", "leaves"), 1)}
+LISTS = ("depths", "sizes", "batches")  # options that are lists of numbers
 # Read when numpy and torch load, and so set before games, which imports numpy: their products would run on all cores.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 HELP = """Measure how fast the kernels, searches and learners are, beside other programs where they are installed.
@@ -91,6 +92,9 @@ def run(options: Subject) -> int:
     for name, least in LEAST.items():
         if getattr(options, name, least) < least:
             raise BenchError(f"--{name} {getattr(options, name)} is less than {least}")
+    for name in LISTS:
+        if not getattr(options, name, True):
+            raise BenchError(f"--{name}: at least one number")
     if (png := getattr(options, "png", None)) is not None:
         check_picture(png)
     announce_compilation()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from agents.checkpoints import saved_steps
 from agents.evaluators import Evaluator, load_evaluator, material
 from agents.evolution.arena import Arena
 from agents.evolution.evolve import control_starts
-from agents.ratings import paired_match_elo
+from agents.ratings import interval_name, paired_match_elo
 from benchmarks.timing import BenchError, Document
 from games.checkers import CHECKERS
 from games.rules import States
@@ -109,8 +110,9 @@ def shown(match: dict[str, Any]) -> str:
     result = f"{match['won']}-{match['drawn']}-{match['lost']}"
     if match["elo"] is None:
         return result
-    low, high = (f"{bound:+.0f}" if bound is not None else "?" for bound in (match["low"], match["high"]))
-    return f"{result}, {match['elo']:+.0f} ({low} to {high})"
+    low = -math.inf if match["low"] is None else match["low"]
+    high = math.inf if match["high"] is None else match["high"]
+    return f"{result}, {match['elo']:+.0f} ({interval_name(low, high)})"
 
 
 def draw(document: Document, file: Path) -> None:

@@ -5,6 +5,7 @@ Far fewer positions tell two settings of one search apart than games would: all 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -28,25 +29,29 @@ def measure(
     game: Game, specs: Sequence[str], reference: str, walk: str, count: int, seed: int, console: Console
 ) -> Document:
     """Return the mean regret of each player over positions of games that `walk` plays against itself."""
-    players = [make_player(spec, game, seed) for spec in specs]
-    judge, walker = make_player(reference, game, seed), make_player(walk, game, seed)
-    if game.family == "go":
-        from agents.go_conduct import Conducted
+    with contextlib.ExitStack() as stack:
 
-        walker = Conducted(walker)
-    before, positions = walked_positions(game, walker, count, seed)
-    worths = np.concatenate(
-        [
-            move_worths(positions[first : first + REFERENCE_BATCH], judge, game.num_actions)
-            for first in track(range(0, len(positions), REFERENCE_BATCH), "the reference", console=console)
-        ]
-    )
-    choices = np.array(
-        [
-            [choose(player, before[i : i + 1], positions[i : i + 1]) for i in range(len(positions))]
-            for player in track(players, "players", console=console)
-        ]
-    )
+        def opened(spec: str) -> Player:
+            return stack.enter_context(contextlib.closing(make_player(spec, game, seed)))
+
+        players, judge, walker = [opened(spec) for spec in specs], opened(reference), opened(walk)
+        if game.family == "go":
+            from agents.go_conduct import Conducted
+
+            walker = Conducted(walker)
+        before, positions = walked_positions(game, walker, count, seed)
+        worths = np.concatenate(
+            [
+                move_worths(positions[first : first + REFERENCE_BATCH], judge, game.num_actions)
+                for first in track(range(0, len(positions), REFERENCE_BATCH), "the reference", console=console)
+            ]
+        )
+        choices = np.array(
+            [
+                [choose(player, before[i : i + 1], positions[i : i + 1]) for i in range(len(positions))]
+                for player in track(players, "players", console=console)
+            ]
+        )
     return {
         "game": game.name,
         "reference": reference,
@@ -130,15 +135,15 @@ def summaries(specs: Sequence[str], worths: NDArray, choices: NDArray) -> list[D
             "player": spec,
             "no_regret": round(float((regret == 0).mean()), 4),
             "regret": round(float(regret.mean()), 5),
-            "regret_error": error(regret),
+            "regret_margin": margin(regret),
             "more_than_first": round(float((regret - regrets[0]).mean()), 5),
-            "more_error": error(regret - regrets[0]),
+            "more_margin": margin(regret - regrets[0]),
         }
         for spec, regret in zip(specs, regrets, strict=True)
     ]
 
 
-def error(values: NDArray) -> float:
+def margin(values: NDArray) -> float:
     """Return half the width of the 95 % interval of a mean."""
     return round(1.96 * float(values.std()) / math.sqrt(len(values)), 5)
 
@@ -155,6 +160,6 @@ def tables(document: Document) -> list[Table]:
         table.add_row(
             entry["player"],
             f"{entry['no_regret']:.1%}",
-            *(f"{entry[name]:.4f}" for name in ("regret", "regret_error", "more_than_first", "more_error")),
+            *(f"{entry[name]:.4f}" for name in ("regret", "regret_margin", "more_than_first", "more_margin")),
         )
     return [table]

@@ -211,9 +211,9 @@ class Evaluate:
 class Inference:
     """Evaluate Go positions with a policy-value network of random weights on one core: positions a second.
 
-    By each runtime of nets.inference that is installed, the plain torch module, and OpenVINO, one after another in
-    turns. The share of the peak counts a network's operations as those of direct convolutions, beside the fastest
-    product of matrices in the same run: Winograd's method does with fewer, and passes 100 %.
+    By each runtime of nets.inference that is installed, and by the plain torch module, one after another in turns. The
+    share of the peak counts a network's operations as those of direct convolutions, beside the fastest product of
+    matrices in the same run: Winograd's method does with fewer, and passes 100 %.
     """
 
     network: Name = "resnet-6x96"

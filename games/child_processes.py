@@ -52,17 +52,18 @@ def end_with(lifeline: Connection, close: Callable[[], None] = lambda: None) -> 
 
 @contextlib.contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Hold SIGINT back in this thread, and for good in what it starts."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, handler)
-        return
+    """Hold SIGINT back until the block's end, and for good in what it starts."""
     resource_tracker.ensure_running()  # started by the first child, it would let SIGINT through again
+    is_main = threading.current_thread() is threading.main_thread()
+    came: list[int] = []
+    # Another thread may take the signal that this one blocks; python then calls the handler in the main thread.
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number)) if is_main else None
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+            if came:
+                signal.raise_signal(signal.SIGINT)

@@ -7,6 +7,7 @@ kernel is declared, at a folder named by a hash of every kernel source; an edit 
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import re
@@ -25,6 +26,7 @@ from numba.extending import intrinsic, overload
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 KERNEL_PACKAGES = ("games", "agents", "nets")  # nets for the numbers that kernels take from there
+KERNELS = "PLAYFIELD_KERNELS"  # where a parent with a read-only home keeps its kernels, for its children
 FOLDERS_KEPT = 8  # newest cache folders that pruning leaves alone
 PRUNE_AGE = 86_400.0  # seconds a folder lies unused before it may be pruned
 
@@ -49,24 +51,34 @@ def cache_home() -> Path:
     chosen = os.environ.get("PLAYFIELD_CACHE")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "playfield"
 
 
 def _open_cache() -> Path:
     """Create and return this source's cache folder, and remove folders that no run has used for long."""
-    home = cache_home() / "kernels"
+    made = os.environ.get(KERNELS)
+    home = Path(made) if made else cache_home() / "kernels"
     folder = home / source_hash(PACKAGE_ROOT)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
-    except OSError:  # a read-only home: compile into a folder that lives as long as this process's machine
-        return Path(tempfile.mkdtemp(prefix="playfield-kernels-"))
+    except OSError:  # a read-only home: compile into a folder of this process, which its children share
+        home = Path(tempfile.mkdtemp(prefix="playfield-kernels-"))
+        os.environ[KERNELS] = str(home)
+        atexit.register(_remove, home, os.getpid())
+        return _open_cache()
     ours = (path for path in home.iterdir() if re.fullmatch("[0-9a-f]{16}", path.name))
     for stale in sorted(ours, key=_last_used, reverse=True)[FOLDERS_KEPT:]:
         if time.time() - _last_used(stale) > PRUNE_AGE:
             shutil.rmtree(stale, ignore_errors=True)
     return folder
+
+
+def _remove(home: Path, owner: int) -> None:
+    """Remove a cache folder at the end of the process that made it, not at that of a forked child."""
+    if os.getpid() == owner:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _last_used(folder: Path) -> float:

@@ -9,7 +9,6 @@ headers give equal bytes.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -21,6 +20,8 @@ from typing import Any
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
+
+from games.durable import replace_file
 
 FORMAT_VERSION = 1
 
@@ -94,18 +95,7 @@ def write_model_file(
     """
     path = Path(path)
     data = _encode(path, tensors, header)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_directory(path.parent)
+    replace_file(path, data)
 
 
 def read_model_file(path: str | os.PathLike[str]) -> tuple[Tensors, Header]:
@@ -222,13 +212,3 @@ def _dumps(value: Any) -> str:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a rename in `directory` last, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

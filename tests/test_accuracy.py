@@ -97,7 +97,7 @@ def test_an_accuracy_of_nothing_is_not_certain(reader: PositionReader) -> None:
     rows = found.ranks > 0
     count = int(rows.sum())
     row = summary(found, rows)
-    assert row["top1"] == 0 and row["top1_error"] == pytest.approx(1.959964**2 / (count + 1.959964**2))
+    assert row["top1"] == 0 and row["top1_margin"] == pytest.approx(1.959964**2 / (count + 1.959964**2))
 
 
 def test_no_positions_have_no_accuracy(reader: PositionReader) -> None:

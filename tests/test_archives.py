@@ -357,7 +357,12 @@ def test_nothing_is_kept_unless_asked_and_old_entries_go(tmp_path: Path, own_cac
     load_records([tmp_path / "kgs.zip"], "go", keep=False)
     assert not own_cache.exists()
     own_cache.mkdir()
-    names = {f"go-{'0' * 32}.npz": False, f"{cache.TEMPORARY}x_1": False, "my own games.npz": True, ".tmp-x": True}
+    names = {
+        f"go-{'0' * 32}.npz": False,
+        f"{cache.TEMPORARY}1-go-{'0' * 32}.npz": False,
+        "my own games.npz": True,
+        ".tmp-x": True,
+    }
     for name in names:
         (own_cache / name).write_bytes(b"")
         os.utime(own_cache / name, (0, 0))

@@ -21,7 +21,7 @@ def test_random_moves_cost_more_than_a_search(capsys: pytest.CaptureFixture[str]
     document = json.loads(capsys.readouterr().out)
     search, lots = document["players"]
     assert document["positions"] == 12
-    assert search["more_than_first"] == search["more_error"] == 0.0
+    assert search["more_than_first"] == search["more_margin"] == 0.0
     assert 0.0 <= search["regret"] < lots["regret"]
     assert lots["regret"] == pytest.approx(search["regret"] + lots["more_than_first"], abs=1e-4)
     assert 0.0 < lots["no_regret"] <= search["no_regret"] <= 1.0

@@ -22,6 +22,14 @@ from tests.tic_tac_toe import TIC_TAC_TOE
 
 ROOT = Path(__file__).resolve().parent.parent
 
+READ_ONLY_HOME = """
+import subprocess, sys
+from games import compiled
+child = [sys.executable, "-c", "from games import compiled; print(compiled.CACHE_FOLDER)"]
+print(compiled.CACHE_FOLDER, compiled.CACHE_FOLDER.is_dir())
+print(subprocess.run(child, capture_output=True, text=True).stdout.strip())
+"""
+
 # A search in the small: it stands in agents/, calls generic names only, and is the caller whose cache could go stale.
 AGENT = """
 import numpy as np
@@ -235,3 +243,11 @@ def test_bit_counts_agree_with_and_without_the_compiler() -> None:
     for word, (count, lowest) in zip(words.tolist(), results.tolist(), strict=True):
         assert count == compiled.count_bits(word) == bin(word).count("1")
         assert lowest == compiled.lowest_bit(word) == len(bin(word)) - 1 - bin(word).rindex("1")
+
+
+def test_where_no_folder_can_be_made_children_share_their_parents_until_it_ends() -> None:
+    environment = {**os.environ, "PLAYFIELD_CACHE": os.devnull}
+    command = [sys.executable, "-c", READ_ONLY_HOME]
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    folder, was_there, childs = said.split()
+    assert was_there == "True" and childs == folder and not Path(folder).exists()

@@ -186,6 +186,19 @@ def test_what_is_kept_is_the_average_of_the_weights() -> None:
     assert learner.kept is learner.network
 
 
+@pytest.mark.parametrize("average_plays", [True, False])
+def test_the_games_are_played_by_the_average_or_by_the_newest_weights(average_plays: bool) -> None:
+    config = replace(FAST, average=0.5, average_plays=average_plays)
+    training = Training(config, AtariEnvs("pong", 2), CPU)
+    next(training.rounds())
+    both = {True: training.learner.kept, False: training.learner.network}
+    playing, average, newest = (
+        network.head.advantage[0].weight for network in (training.actor.network, both[True], both[False])
+    )
+    assert torch.equal(playing, average if average_plays else newest) and not torch.equal(average, newest)
+    training.envs.close()
+
+
 def test_a_loss_that_is_not_finite_is_told() -> None:
     learner = Learner(q_network_spec(FAST, 6), FAST, CPU)
     before = learner.network.state_dict()["head.advantage.0.weight"].clone()

@@ -254,6 +254,16 @@ def test_a_tree_search_tells_and_stops_as_well() -> None:
     assert driver.ends()
 
 
+def test_after_a_ponder_hit_a_tree_search_keeps_the_bots_own_limits() -> None:
+    driver = Driver("rollouts:visits=50,rollouts=1")
+    driver.send("init", "pos start", "go ponder")
+    while float(driver.wait_for("info")[0]["nodes"]) < 200:
+        pass
+    driver.send("ponder-hit")
+    parse_move(CHECKERS.new(1)[0], driver.wait_for("done")[0]["move"])
+    assert driver.ends()
+
+
 def test_stop_before_the_search_has_begun(driver: Driver) -> None:
     driver.send("pos start", "level infinite", "go analyze", "stop")
     parse_move(CHECKERS.new(1)[0], driver.wait_for("done")[0]["move"])

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from agents import checkpoints
-from agents.durable import replace_file
 from agents.run import CHECKPOINTS_KEPT, Run, RunError, StopSignal
+from games.durable import replace_file
 
 STEPS = 7
 PERIOD = 2  # steps between checkpoints; the last step is saved too

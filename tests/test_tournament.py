@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import agents.durable
 import agents.game_log
 import agents.match
+import games.durable
 import tournament
 from agents.game_log import GameLog
 from agents.match import GameRecord
@@ -255,7 +255,7 @@ def test_a_full_disk_loses_nothing(
     finished: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    write_all = agents.durable.write_all
+    write_all = games.durable.write_all
 
     def refuse(descriptor: int, data: bytes) -> None:
         if (out / "results.jsonl").stat().st_size > 2000:

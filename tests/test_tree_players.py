@@ -14,6 +14,7 @@ import torch
 from agents.analysis import Analysis, MoveAnalysis, PlayerError
 from agents.go_conduct import Conducted, Ending, conduct
 from agents.go_sense import is_eye_filled, mover_lead
+from agents.mcts.search import MOST_NODES, TreeLimits, most_nodes
 from agents.network_evaluator import load_evaluator
 from agents.player import ForesightedPlayer, SearchingPlayer, SelectivePlayer, make_player
 from games import go
@@ -245,6 +246,15 @@ def test_a_tree_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.Mon
     make_player("rollouts:visits=1000", CONNECT_FOUR)
     with pytest.raises(PlayerError, match=r"visits=10000: such a tree may take 0\.0 GB of memory"):
         make_player("rollouts:visits=10000", CONNECT_FOUR)
+
+
+def test_a_tree_has_as_many_nodes_as_its_limits_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert most_nodes(TreeLimits(visits=5_000_000)) == 5_000_002
+    assert most_nodes(TreeLimits(visits=5_000_000, nodes=1000)) == 1000
+    assert most_nodes(TreeLimits(seconds=1.0)) == MOST_NODES
+    monkeypatch.setattr("agents.tree_players.free_memory", lambda: None)
+    with pytest.raises(PlayerError, match=r"visits=10000000: a tree of go-19x19 has at most 5,932,275 nodes"):
+        make_player("rollouts:visits=10000000,nodes=20000000", go.GO)
 
 
 def test_a_player_that_halves_its_visits_can_search_by_the_clock() -> None:

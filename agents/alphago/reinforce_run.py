@@ -20,14 +20,14 @@ from agents.imitation.learner import adapted
 from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, encoder_of, evaluator_of, load_policy, save_for_game
-from agents.ratings import match_elo
+from agents.ratings import interval_name, match_elo
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import StepsBar
 from games.catalogue import find_game
 from games.compiled import NDArray
 from games.machine import available_processors
 from games.rules import Game, States
-from nets.training import prepare_training
+from nets.training import compute_alike, prepare_training
 
 REPORT_GAMES = 400
 POOL = "pool"  # folder of the earlier policies, in the run's directory
@@ -39,7 +39,7 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
     game = find_game(options.game)
     first = load_policy(options.init, "--init", game)
     threads = options.threads or available_processors()
-    torch.set_num_threads(threads)
+    compute_alike(threads, torch.device("cpu"))
     notice = notice_on(console)
     saved = {"learner": "reinforce", "game": game.name, **dataclasses.asdict(config), "init": first.sha256}
     saved["kept_apart"] = first.kept_apart
@@ -93,7 +93,7 @@ class Reinforcement:
             for iteration in range(self.done, config.iterations):
                 begun = time.perf_counter()
                 if iteration % config.pool_period == 0:
-                    self.save(self.pool_file(iteration))
+                    self.save(pool_file(iteration))
                 self.playing.refresh(self.model)
                 self.oppose(opponent_of(config, iteration))
                 seen = play_iteration(config, iteration, self.game, self.encode, self.playing, self.opponent)
@@ -106,7 +106,7 @@ class Reinforcement:
                 if stop.requested or done % config.checkpoint_period == 0 or done == config.iterations:
                     weights = self.model.state_dict()
                     arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
-                    self.save(self.run.directory / MODEL_FILE)
+                    self.save(MODEL_FILE)
                     self.run.save_checkpoint(done, arrays, {})
                 if stop.requested and done < config.iterations:
                     return False
@@ -118,18 +118,20 @@ class Reinforcement:
         self._encode(states, planes)
         return planes
 
-    def pool_file(self, iteration: int) -> Path:
-        """Return where the policy as it was before an iteration is kept."""
-        return self.run.directory / POOL / f"iteration-{iteration}.safetensors"
-
     def oppose(self, iteration: int) -> None:
         """Make a policy of the pool the opponent."""
-        self.opponent.refresh(load_policy(self.pool_file(iteration), POOL).model)
+        self.opponent.refresh(load_policy(self.run.directory / pool_file(iteration), POOL).model)
 
-    def save(self, path: Path) -> None:
-        """Write the policy as a model file."""
-        path.parent.mkdir(exist_ok=True)
-        save_for_game(path, self.model, self.game, self.first.features, self.saved)
+    def save(self, name: str) -> None:
+        """Write the policy as a model file of the run."""
+        with self.run.writing(name) as path:
+            path.parent.mkdir(exist_ok=True)
+            save_for_game(path, self.model, self.game, self.first.features, self.saved)
+
+
+def pool_file(iteration: int) -> str:
+    """Return where in a run the policy as it was before an iteration is kept."""
+    return f"{POOL}/iteration-{iteration}.safetensors"
 
 
 def report(directory: Path, learner: Reinforcement, console: Console) -> None:
@@ -147,7 +149,7 @@ def report(directory: Path, learner: Reinforcement, console: Console) -> None:
     write_report(directory, {"won": won, "drawn": drawn, "lost": lost, "elo": elo})
     console.print(
         f"against the policy that it began as, over {REPORT_GAMES} games: {won} won, {drawn} drawn, {lost} lost, "
-        f"{elo:+.0f} Elo (95 % interval {low:+.0f} to {high:+.0f})",
+        f"{elo:+.0f} Elo (95 % interval: {interval_name(low, high)})",
         highlight=False,
         soft_wrap=True,
     )

@@ -33,7 +33,7 @@ from games.record_formats import GameRecord
 from games.records import Positions, pack
 from games.rules import Game
 from games.sgf import SgfGame, SgfStart, write_game
-from nets.training import load_training_arrays, prepare_training, training_arrays
+from nets.training import compute_alike, load_training_arrays, prepare_training, training_arrays
 
 STEPS_PERIOD = 100  # learning steps between lines of metrics
 
@@ -47,7 +47,7 @@ def train_from(options: ValueOptions, console: Console) -> None:
     imitating = load_policy(options.imitating, "--imitating", game)
     improved = load_policy(options.improved, "--improved", game)
     threads = options.threads or available_processors()
-    torch.set_num_threads(threads)
+    compute_alike(threads, torch.device("cpu"))
     notice = notice_on(console)
     saved = {
         "learner": "value",
@@ -161,7 +161,7 @@ class ValueLearner:
                     bar.show(step + 1, f"squared error {mean:.3f}  on games kept apart {error:.3f}")
                     self.total, self.count = 0.0, 0
                 if stop.requested or (step + 1) % period == 0 or last:
-                    self.save(self.run.directory / MODEL_FILE)
+                    self.save(MODEL_FILE)
                     self._checkpoint()
                 if stop.requested and not last:
                     return False
@@ -232,9 +232,10 @@ class ValueLearner:
         self.plies, self.results = arrays["plies"].tolist(), arrays["results"].tolist()
         load_training_arrays({"model": self.model}, self.optimiser, arrays)
 
-    def save(self, path: Path) -> None:
-        """Write the network as a model file."""
-        save_for_game(path, self.model, self.game, self.features, self.saved)
+    def save(self, name: str) -> None:
+        """Write the network as a model file of the run."""
+        with self.run.writing(name) as path:
+            save_for_game(path, self.model, self.game, self.features, self.saved)
 
     def report(self, directory: Path) -> str:
         """Measure the network on the games kept apart; save and return the figures."""

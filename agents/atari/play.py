@@ -430,7 +430,7 @@ def write_picture(path: Path, session: Session, moment: Moment) -> None:
     """Write a moment as a PNG file: with the method that was asked for, or with all of them beside each other."""
     from agents.atari.pixels import png_bytes
     from agents.atari.view import draw
-    from agents.durable import replace_file
+    from games.durable import replace_file
 
     if session.player.model is None or session.method is not None:
         picture = draw(moment)

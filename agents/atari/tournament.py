@@ -117,13 +117,13 @@ def run(options: Options) -> int:
         return 0
     plan = prepare(options)
     started = time.monotonic()
-    results = play(plan, options.workers, Console(stderr=True, highlight=False, markup=False))
+    results, status = play(plan, options.workers, Console(stderr=True, highlight=False, markup=False))
     num_played = sum(map(len, results.values()))
     num_games = sum(len(task.numbers) for _, task in plan.parts)
     if num_played < num_games:
         print(f"tournament.py: stopped after {num_played} of {num_games} games", file=sys.stderr)
     if not num_played:
-        return STOPPED
+        return status
     document = summary(plan, results, time.monotonic() - started)
     if options.json:
         print(json.dumps(document))
@@ -133,7 +133,7 @@ def run(options: Options) -> int:
         if "aggregates" in document:
             console.print(aggregate_table(document))
             console.print(document["intervals"], soft_wrap=True)
-    return 0 if num_played == num_games else STOPPED
+    return status
 
 
 def prepare(options: Options) -> Plan:
@@ -194,8 +194,11 @@ def player_names(specs: Sequence[str]) -> list[str]:
     return [spec if count == 1 else f"{spec} #{count}" for spec, count in zip(specs, counts, strict=True)]
 
 
-def play(plan: Plan, workers: int, console: Console) -> Results:
-    """Play every part, showing how far it is; return what is finished when Ctrl-C comes or a process dies."""
+def play(plan: Plan, workers: int, console: Console) -> tuple[Results, int]:
+    """Play every part, showing how far it is; return what is finished, and the exit status.
+
+    That is 130 after Ctrl-C, and 2 where a process that played has died.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -214,6 +217,7 @@ def play(plan: Plan, workers: int, console: Console) -> Results:
     compile_kernels()
     keys, tasks = zip(*plan.parts, strict=True)
     results: Results = {}
+    status = STOPPED
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("games"), TimeElapsedColumn(), TextColumn("left"),
                TimeRemainingColumn(), TextColumn("{task.description}", markup=False))  # fmt: skip
     finished = play_tasks(tasks, min(workers or available_processors(), len(tasks)))
@@ -226,9 +230,11 @@ def play(plan: Plan, workers: int, console: Console) -> Results:
                 results.setdefault(keys[index], []).extend(games)
                 mean = math.fsum(result.score for result in games) / len(games)
                 bar.update(progress, advance=len(games), description=f"{plan.players[player]}, {game}: {mean:,.1f}")
+            status = 0
     except BrokenProcessPool:
+        status = 2
         console.print("tournament.py: a process that played died, perhaps for want of memory (--workers 1 needs less)")
-    return {key: sorted(results[key]) for key in dict.fromkeys(keys) if key in results}
+    return {key: sorted(results[key]) for key in dict.fromkeys(keys) if key in results}, status
 
 
 def summary(plan: Plan, results: Results, seconds: float) -> dict[str, Any]:

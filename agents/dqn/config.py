@@ -102,8 +102,11 @@ class DqnConfig:
     """updates over which the step size rises from 0"""
     optimiser_epsilon: float = 1e-5
     """Adam's epsilon, or the least squared gradient of RMSProp"""
-    average: float = 0.999
+    average: float = 0.99
     """decay, an update, of a running average of the weights, which is the network that is scored and kept; 0: none"""
+    average_plays: bool = True
+    """the running average plays the games of training, too, and lambda returns look ahead by it; else the newest
+    weights do"""
     max_gradient_norm: float = 10.0
     """greatest norm of a gradient, which is scaled down to it; 0: none"""
     regularisers: RegulariserConfig = field(default_factory=RegulariserConfig)
@@ -210,6 +213,7 @@ def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
         (config.distribution == "none", "distribution none", ("loss",)),
         (config.target_period > 0, "target-period UPDATES", ("double",)),
         (not config.noisy, "no-noisy", ("epsilon", "epsilon_steps")),
+        (config.average > 0, "average DECAY", ("average_plays",)),
         (config.final_learning_rate != 1, "final-learning-rate SHARE", ("learning_rate_hold", "settle_steps")),
         (is_evaluated, "evaluation-period STEPS", ("target_score",)),
         (config.target_score is not None, "target-score SCORE", ("settle_steps",)),
@@ -247,7 +251,9 @@ _FAST = DqnConfig()
 
 # With shorter rollouts and traces there are twice as many updates, of younger play: Breakout is learnt sooner so, and
 # Pong, which pays late for what was done early, later (models/atari-pong and models/atari-breakout have the curves).
-_FAST_SHORT = replace(_FAST, rollout=32, lambda_=0.65, batch_size=64, learning_rate_hold=0.7)
+_FAST_SHORT = replace(
+    _FAST, rollout=32, lambda_=0.65, batch_size=64, learning_rate_hold=0.7, average=0.999, average_plays=False
+)
 
 _QUICK = replace(_FAST_SHORT, steps=150_000, epsilon_steps=30_000, evaluation_period=0, checkpoint_period=50_000)
 
@@ -275,6 +281,7 @@ _DQN_2015 = DqnConfig(
     learning_rate=2.5e-4,
     final_learning_rate=1.0,
     average=0.0,
+    average_plays=False,
     optimiser_epsilon=0.01 / 32**2,
     learning_rate_warmup=0,
     max_gradient_norm=0.0,

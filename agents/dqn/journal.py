@@ -54,7 +54,7 @@ class Journal:
         is_best = self.best_score is None or score > self.best_score
         self.best_score = score if is_best else self.best_score
         self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
-        return {"evaluation": score, "evaluation_error": standard_error(results)}, is_best
+        return {"evaluation": score, "evaluation_standard_error": standard_error(results)}, is_best
 
     def note_confirmation(self, results: Sequence[GameResult]) -> tuple[dict[str, Any], bool]:
         """Take in the further games that a target score asks for; return metrics and whether they are the best."""

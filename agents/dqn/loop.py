@@ -1,11 +1,11 @@
 """The loop of Q-learning: act and learn, in turn or at the same time, on every composition that a configuration names.
 
-A round plays one rollout with the weights that the round before ended with, and learns. In turn, it learns from that
-rollout too, and each has all processors: best without replay, where older play teaches much less (Pong). With
-`overlap` the games are played in a thread of their own, and in their processes, while the learner learns from what was
-there when the round began: what either reads the other does not write until both are done, so the result does not
-depend on which is faster. That thread first computes the targets of the first update, while the learner's runs the
-network forward.
+A round plays one rollout with the weights that the round before ended with, or with their running average, and learns.
+In turn, it learns from that rollout too, and each has all processors: best without replay, where older play teaches
+much less (Pong). With `overlap` the games are played in a thread of their own, and in their processes, while the
+learner learns from what was there when the round began: what either reads the other does not write until both are
+done, so the result does not depend on which is faster. That thread first computes the targets of the first update,
+while the learner's runs the network forward.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Training:
                 played = self._play()
                 self.source.append(played.rollout)
                 learnt = self._learn(actor.steps, self._begin_updates(actor.steps))
-            actor.load(self.learner.network)
+            actor.load(self.learner.kept if config.average_plays else self.learner.network)
             yield Round(actor.steps, epsilon_at(config, steps), played.results, learnt)
 
     def settle(self, target: float | None) -> None:

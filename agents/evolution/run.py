@@ -20,6 +20,8 @@ from agents.evolution.arena import Arena
 from agents.evolution.command import Options
 from agents.evolution.config import PRESETS, EvolveConfig
 from agents.evolution.evolve import (
+    KING_MAX,
+    KING_MIN,
     Arrays,
     best_network,
     control_starts,
@@ -52,6 +54,7 @@ ONLY_FOR = {  # options that one method has a use for
 }
 LEAST: dict[str, float] = {  # of the options that cannot be 0, or can be less
     "loss_points": -math.inf,
+    "king_value": KING_MIN,
     "generations": 1,
     "depth": 1,
     "parents": 2,
@@ -73,6 +76,8 @@ MOST: dict[str, float] = {
     "extension": MAX_DEPTH,
     "control_depth": MAX_DEPTH,
     "opening_plies": MAX_PLIES,
+    "king_value": KING_MAX,
+    "outcome_share": 1.0,
 }
 EARLY_SNAPSHOTS = (0, 10, 100)  # generations whose network is kept, and then every 100th; 840 is the published end
 
@@ -97,13 +102,13 @@ def train(options: Options, console: Console) -> None:
             StopSignal("stopping after this generation; a second Ctrl-C stops at once") as stop,
         ):
             finished = run_generations(run, config, arena, stop, console)
-            if not finished:
-                notice(f"stopped; go on with: {resume_command('evolve', options, directory)}")
-                return
-            report(directory, config, arena, console)
-            player = shlex.quote(f"alphabeta:model={directory / MODEL_FILE},depth=6")
-            notice(f"play it:     python play.py checkers --white {player}")
-            notice(f"train on:    {resume_command('evolve', options, directory, generations=config.generations * 2)}")
+        if not finished:
+            notice(f"stopped; go on with: {resume_command('evolve', options, directory)}")
+            return
+        report(directory, config, arena, console)
+        player = shlex.quote(f"alphabeta:model={directory / MODEL_FILE},depth=6")
+        notice(f"play it:     python play.py checkers --white {player}")
+        notice(f"train on:    {resume_command('evolve', options, directory, generations=config.generations * 2)}")
     finally:
         arena.close()
 
@@ -127,7 +132,7 @@ def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSign
     checkpoint = run.latest()
     done, state = (checkpoint.step, dict(checkpoint.arrays)) if checkpoint else (0, first_state(config))
     if done == 0:
-        save_network(run.directory / "generation-0.safetensors", state, config)
+        save_network(run, "generation-0.safetensors", state, config)
     starts = control_starts(config.control_openings)
     with live_bar(console, TextColumn("generation"), MofNCompleteColumn()) as bar:
         task = bar.add_task("", total=config.generations, completed=done, shown="")
@@ -148,17 +153,17 @@ def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSign
             if not console.is_terminal and "control" in values:
                 console.print(f"generation {generation}/{config.generations}  {shown}", highlight=False)
             if is_snapshot(generation):
-                save_network(run.directory / f"generation-{generation}.safetensors", state, config)
+                save_network(run, f"generation-{generation}.safetensors", state, config)
             if stop.requested or generation % config.checkpoint_period == 0 or generation == config.generations:
                 run.save_checkpoint(generation, state, {})
-                save_network(run.directory / MODEL_FILE, state, config)
+                save_network(run, MODEL_FILE, state, config)
             if stop.requested and generation < config.generations:
                 return False
             begun, begun_cpu = time.perf_counter(), time.process_time()
     if config.method == "population":
         console.print("the last parents play a round robin: the best of them is the network that is kept")
         state = finalists(config, state, arena)
-    save_network(run.directory / MODEL_FILE, state, config)
+    save_network(run, MODEL_FILE, state, config)
     return True
 
 
@@ -179,17 +184,18 @@ def control_score(state: Arrays, arena: Arena, starts: NDArray, config: EvolveCo
     return (won + drawn / 2) / (won + drawn + lost)
 
 
-def save_network(path: Path, state: Arrays, config: EvolveConfig) -> None:
-    """Write the kept network as a model file that names the configuration it came from."""
+def save_network(run: Run, name: str, state: Arrays, config: EvolveConfig) -> None:
+    """Write the kept network as a model file of the run that names the configuration it came from."""
     weights, king_value = best_network(state)
     training = {"learner": "evolve", **dataclasses.asdict(config)}
-    save_evaluator(path, weights, king_value, training, CHECKERS.version)
+    with run.writing(name) as path:
+        save_evaluator(path, weights, king_value, training, CHECKERS.version)
 
 
 def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console) -> None:
     """Play the finished network against simple players over the three-move deck; print and save the table."""
     from agents.evaluators import load_evaluator
-    from agents.ratings import paired_match_elo
+    from agents.ratings import interval_name, paired_match_elo
 
     evaluator = load_evaluator(directory / MODEL_FILE)
     starts = control_starts(100)
@@ -203,6 +209,6 @@ def report(directory: Path, config: EvolveConfig, arena: Arena, console: Console
         bounds = {"elo": elo, "low": low, "high": high}
         finite = {key: bound if math.isfinite(bound) else None for key, bound in bounds.items()}
         rows.append({"opponent": name, "won": won, "drawn": drawn, "lost": lost, **finite})
-        table.add_row(name, str(won), str(drawn), str(lost), f"{elo:+.0f}", f"{low:+.0f} to {high:+.0f}")
+        table.add_row(name, str(won), str(drawn), str(lost), f"{elo:+.0f}", interval_name(low, high))
     Console().print(table)
     write_report(directory, rows)

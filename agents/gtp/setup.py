@@ -9,7 +9,6 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agents.durable import replace_file
 from agents.engine_process import shorten
 from agents.gtp.arguments import (
     Arguments,
@@ -25,6 +24,7 @@ from agents.gtp.protocol import GtpError, Task, UsageError, parse_vertex
 from agents.gtp.session import BLACK_PLAYER, COLOURS, HANDICAP_BONUSES, WHITE_PLAYER, Session
 from agents.terminal.go_view import plain_board
 from games import go
+from games.durable import replace_file
 from games.rules import GameError
 from games.sgf import SgfGame, SgfStart, check_size, read_game, write_game
 

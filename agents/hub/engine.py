@@ -74,8 +74,9 @@ class Task:
     """A search under way."""
 
     state: State
-    limits: SearchLimits
+    limits: SearchLimits | None  # None: the bot's own
     until_told: bool  # the limits count only after `ponder-hit`, and `done` waits for that or for `stop`
+    endless: bool = False  # the search under way has no limit, not even the bot's own
     stopped: bool = False
     finished: bool = False
     latest: Analysis | None = None
@@ -87,6 +88,8 @@ class Task:
             return True
         if self.until_told or self.latest is None:
             return False
+        if self.limits is None:
+            return self.endless
         return self.latest.depth >= self.limits.depth or 0 < self.limits.nodes <= self.latest.nodes
 
 
@@ -220,7 +223,8 @@ class HubEngine:
             self._send("done")
             return
         level, player = self._level, self._player
-        limits = player.limits if level is None and isinstance(player, AlphaBetaPlayer) else (level or Level()).limits()
+        own = player.limits if isinstance(player, AlphaBetaPlayer) else None
+        limits = own if level is None else level.limits()
         task = Task(state, limits, until_told="ponder" in pairs or (level is not None and level.is_endless()))
         if not task.until_told:
             task.released.set()
@@ -239,7 +243,9 @@ class HubEngine:
         if task is None or task.finished or not task.until_told:
             raise HubError("ponder-hit: no ponder search is under way")
         task.until_told = False
-        if task.limits.seconds:
+        if task.limits is None:
+            self._end_search()  # `_analyse` goes on with the bot's own limits
+        elif task.limits.seconds:
             timer = threading.Timer(task.limits.seconds, self._halt, (task,))
             timer.daemon = True
             timer.start()
@@ -253,8 +259,11 @@ class HubEngine:
         """Let a search end with what it has found."""
         if not task.finished:
             task.stopped = True
-            if isinstance(self._player, SearchingPlayer):
-                self._player.stop()
+            self._end_search()
+
+    def _end_search(self) -> None:
+        if isinstance(self._player, SearchingPlayer):
+            self._player.stop()
 
     def _work(self, task: Task, forced: Turn | None) -> None:
         """Search, then answer `done`; a bot that fails is reported and the driver still gets its `done`."""
@@ -301,11 +310,16 @@ class HubEngine:
             if task.is_enough():
                 player.stop()
 
-        if not isinstance(player, AlphaBetaPlayer):
-            return player.search(task.state, math.inf if task.until_told else task.limits.seconds or None, report)
-
-        limits = SearchLimits() if task.until_told else task.limits
-        return player.searcher.search(task.state, limits, on_iteration=report)
+        if isinstance(player, AlphaBetaPlayer):
+            limits = None if task.until_told else task.limits
+            return player.searcher.search(task.state, limits or SearchLimits(), on_iteration=report)
+        task.endless = task.until_told
+        seconds = math.inf if task.endless else (task.limits.seconds or None if task.limits else None)
+        analysis = player.search(task.state, seconds, report)
+        if task.endless and task.limits is None and not (task.until_told or task.stopped):  # `ponder-hit`
+            task.endless = False
+            analysis = player.search(task.state, None, report)
+        return analysis
 
     @staticmethod
     def _batch(state: State) -> States:

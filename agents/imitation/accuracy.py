@@ -87,7 +87,7 @@ def summary(found: Predictions, chosen: NDArray | None = None) -> dict[str, Any]
         "positions": count,
         "games": int(np.unique(found.games[rows]).size),
         "top1": top1,
-        "top1_error": max(top1 - low, high - top1),  # to the farther end of a 95 % interval
+        "top1_margin": max(top1 - low, high - top1),  # to the farther end of a 95 % interval
         "top5": float((found.ranks[rows] < 5).mean()),
         "loss": float(found.losses[rows].mean()),
     }
@@ -163,6 +163,6 @@ def table(document: dict[str, Any], title: str) -> Table:
         if not row["positions"]:
             continue
         winner = "" if row["value_sign"] is None else f"{row['value_sign']:.1%}"
-        shares = f"{row['top1']:.2%}", f"±{row['top1_error']:.2%}", f"{row['top5']:.2%}"
+        shares = f"{row['top1']:.2%}", f"±{row['top1_margin']:.2%}", f"{row['top5']:.2%}"
         result.add_row(name, f"{row['positions']:,}", *shares, f"{row['loss']:.3f}", winner)
     return result

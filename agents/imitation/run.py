@@ -308,8 +308,8 @@ class Session:
 
     def _keep(self, training: dict[str, Any]) -> None:
         """Write the network as the run's model file."""
-        file, material = self.run.directory / MODEL_FILE, self.material
-        save_for_game(file, self.learner.kept, material.game, material.features, training)
+        with self.run.writing(MODEL_FILE) as path:
+            save_for_game(path, self.learner.kept, self.material.game, self.material.features, training)
 
     def _save(self) -> None:
         state = {"stopping": self.stopping.get_state(), "validated": self.validated}

@@ -31,6 +31,7 @@ LeafEvaluator = Callable[[States], tuple[NDArray, NDArray]]  # records [n] -> lo
 TREE_BYTES = 2**30  # that all trees may take together where no limit on visits or nodes is set
 EDGE_BYTES = EDGE.itemsize + 4 + 2  # with its prior and its action
 MOST_NODES = 2**20  # of a tree without a limit
+MOST_EDGES = 2**31 - 1  # of any tree: nodes tell theirs by int32
 UNLIMITED = np.int64(2**62)  # simulations
 LONGEST_LINE = 64  # actions of a principal variation
 LOOKS = 6  # ahead at the most, for each leaf beside the one a tree waits for: most find what is known already
@@ -60,6 +61,13 @@ class TreeLimits:
     visits: int = 0  # simulations below the root, those kept from an earlier search included
     nodes: int = 0  # positions in the tree
     seconds: float = 0.0  # wall-clock time
+
+
+def most_nodes(limits: TreeLimits) -> int:
+    """Return how many nodes a tree of these limits may have."""
+    given = [limits.visits + 2] if limits.visits else []  # the root, and one to spare
+    given += [limits.nodes] if limits.nodes else []
+    return min(given, default=MOST_NODES)
 
 
 class TreeSearch:
@@ -183,7 +191,7 @@ class TreeSearch:
     def _make_room(self, limits: TreeLimits) -> None:
         """Have memory for as many nodes as the limits allow."""
         num_trees, actions = len(self._roots), self.game.num_actions
-        wanted = min(limits.visits + 2 if limits.visits else MOST_NODES, limits.nodes or MOST_NODES)
+        wanted = most_nodes(limits)
         if not (limits.visits or limits.nodes):
             wanted = min(wanted, TREE_BYTES // (num_trees * actions * EDGE_BYTES))
         old, old_trees = self._forest, self._forest.trees

@@ -139,7 +139,7 @@ class Match:
         self._states = game.new(len(seeds))
         self._seats = np.arange(len(seeds)) % 2  # which player the first evaluator is
         self._movers, self._live = _describe(self._states)
-        self._num_plies = 0
+        self._num_plies = np.zeros(len(seeds), np.int64)
         # Each has trees of its own for the games of either seat: there all games are at the same player's turn.
         self._searches = [
             (player, seat, TreeSearch(game, evaluate, search_settings(config), _others(seeds[seat::2], player)))
@@ -160,15 +160,15 @@ class Match:
 
     def step(self) -> None:
         """Play an action, at times two, in every game under way."""
-        drawn = not self._config.considered and self._num_plies < self._config.drawn
         for player, seat, search in self._searches:
             games = np.flatnonzero(self._live & (self._seats == seat) & (self._movers == player ^ seat))
             if games.size:
                 search.search(self._states[games], TreeLimits(visits=self._config.visits))
-                actions = [search.choose(tree, 1.0 if drawn else 0.0) for tree in range(games.size)]
+                drawn = self._num_plies[games] < (0 if self._config.considered else self._config.drawn)
+                actions = [search.choose(tree, float(is_drawn)) for tree, is_drawn in enumerate(drawn)]
                 apply_all(self._states, games, np.array(actions, np.int64))
+                self._num_plies[games] += 1
                 self._movers, self._live = _describe(self._states)
-        self._num_plies += 1
 
     def results(self) -> NDArray:
         """Return the games' results for the first evaluator, int8 [B]; precondition: all are over."""

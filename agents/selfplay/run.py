@@ -18,7 +18,7 @@ from agents.imitation.learner import Learner, adapted, rate_factor
 from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import encoder_of, evaluator_of, load_policy, network_spec, save_for_game
-from agents.ratings import match_elo
+from agents.ratings import interval_name, match_elo
 from agents.run import Run, StopSignal, write_report
 from agents.selfplay.command import Options
 from agents.selfplay.config import PRESETS
@@ -201,7 +201,7 @@ class Session:
         write_report(self.run.directory, {"won": won, "drawn": drawn, "lost": lost, "elo": elo})
         notice_on(console)(
             f"against the network that it began with, {self.config.visits} simulations each, {REPORT_GAMES} games: "
-            f"{won} won, {drawn} drawn, {lost} lost, {elo:+.0f} Elo (95 % interval {low:+.0f} to {high:+.0f})"
+            f"{won} won, {drawn} drawn, {lost} lost, {elo:+.0f} Elo (95 % interval: {interval_name(low, high)})"
         )
 
     def _arrays(self) -> dict[str, NDArray]:
@@ -209,8 +209,9 @@ class Session:
         return {**self.learner.get_arrays(), **window}
 
     def save(self, name: str) -> None:
-        """Write the network as a model file."""
-        save_for_game(self.run.directory / name, self.learner.kept, self.game, self.features, self.saved)
+        """Write the network as a model file of the run."""
+        with self.run.writing(name) as path:
+            save_for_game(path, self.learner.kept, self.game, self.features, self.saved)
 
 
 def seeds_of(seed: int, iteration: int, use: int, count: int) -> list[int]:

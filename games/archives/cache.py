@@ -11,10 +11,10 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 import zipfile
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,14 +22,14 @@ import numpy as np
 
 from games.archives.members import Source
 from games.compiled import PACKAGE_ROOT, cache_home
+from games.durable import TEMPORARY, flush, replacing
 from games.record_formats import Fault
 from games.records import Records
 
 ENTRY_AGE = 60 * 86_400.0  # seconds that an entry lies unused before it is removed
-TEMPORARY = ".tmp-records-"
-OURS = re.compile(rf"\w+-[0-9a-f]{{32}}\.npz|{re.escape(TEMPORARY)}\w+")  # other files may lie in the same folder
+OURS = re.compile(rf"({re.escape(TEMPORARY)}\d+-)?\w+-[0-9a-f]{{32}}\.npz")  # other files may lie in the same folder
 READERS = (  # sources of this package that decide what a file's games are
-    *("archives/*.py", "records.py", "record_formats.py", "symmetries.py", "random_bits.py", "notation.py"),
+    *("archives/*.py", "records.py", "record_formats.py", "symmetries.py", "random_bits.py", "notation.py", "rules.py"),
     *("sgf.py", "go.py", "go_board.py", "pdn.py", "checkers.py", "checkers_lines.py"),
 )
 ARRAYS = ("moves", "offsets", "start", "result", "ranks", "handicap", "hashes", "archive", "names", "name_ends")
@@ -44,7 +44,7 @@ def cache_folder() -> Path:
 @cache
 def _readers_digest() -> bytes:
     """Return a hash of the sources that decide what a file's games are."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(metadata.version("sgfmill").encode())
     for path in sorted(path for pattern in READERS for path in (PACKAGE_ROOT / "games").glob(pattern)):
         digest.update(f"\0{path.name}\0".encode())
         digest.update(path.read_bytes())
@@ -94,15 +94,10 @@ def store(path: Path, part: Part) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_unused(path.parent)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY, delete=False) as file:
-            try:
-                np.savez(file, text=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, text=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
+            file.flush()
+            flush(file.fileno())
     except OSError as error:
         print(f"{path.parent}: cannot keep the games that were read ({error.strerror})", file=sys.stderr)
 

@@ -9,7 +9,6 @@ import hashlib
 import os
 import struct
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ import numpy as np
 
 from games.checkers import CHECKERS
 from games.compiled import cache_home, njit
+from games.durable import replace_file
 from games.endgame.index import (
     LONGEST,
     MIN_PIECES,
@@ -113,16 +113,7 @@ def save(tables: Tables, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(tables.entries.data).digest()
     header = HEADER.pack(MAGIC, FORMAT, CHECKERS.version, tables.max_pieces, tables.entries.size, digest)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        try:
-            file.write(header)
-            file.write(tables.entries.data)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
+    replace_file(path, header, tables.entries.data)
 
 
 def load(path: Path, max_pieces: int) -> Tables:

@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,17 +83,28 @@ def write_all(descriptor: int, data: Bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put a whole new file in the place of `path`: at any moment there is the old one or the new one."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the path of a new file, which takes the place of `path` in the end: there is the old one or the new one.
+
+    The block writes it, through to the disk. Where it fails, `path` is as it was. Processes that write the same path do
+    not meet.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     temporary.unlink(missing_ok=True)
     try:
-        write_file(temporary, [data])
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def replace_file(path: Path, *chunks: Bytes) -> None:
+    """Put a whole new file in the place of `path`: at any moment there is the old one or the new one."""
+    with replacing(path) as temporary:
+        write_file(temporary, chunks)
 
 
 def remove_folder(path: Path) -> None:

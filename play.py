@@ -180,9 +180,7 @@ def run(command: Command) -> int:
 
         return atari_play.main(atari_play.Setting(**vars(command)))
 
-    from agents.analysis import PlayerError
-    from games.pdn import PdnError
-    from games.rules import GameError
+    from games.refusal import RefusedError
 
     try:
         check(command)
@@ -191,7 +189,7 @@ def run(command: Command) -> int:
         if isinstance(command, Go) and (command.gtp or command.bot is not None):
             return serve_gtp(command)
         return play(command)
-    except (PlayerError, PdnError, GameError) as error:
+    except RefusedError as error:
         print(f"play.py: {error}", file=sys.stderr)
         return 2
 

@@ -16,6 +16,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from agents.command_line import end, parsed
+from games.refusal import RefusedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +57,7 @@ examples:
 """
 
 
-class TournamentError(ValueError):
+class TournamentError(RefusedError):
     """A tournament that cannot be played as asked; the message is one line."""
 
 
@@ -118,15 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_or_complain(options: Options) -> int:
     """Run, and tell in one line what makes it impossible."""
-    from agents.analysis import PlayerError
-    from agents.game_log import GameLogError  # here and not above: --help need not wait for numba
-    from agents.match import MatchError
-    from games.openings import OpeningError
-    from games.rules import GameError
-
     try:
         return run(options)
-    except (TournamentError, GameLogError, MatchError, PlayerError, OpeningError, GameError) as error:
+    except RefusedError as error:
         print(f"tournament.py: {error}", file=sys.stderr)
         return 2
 

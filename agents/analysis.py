@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from games.refusal import RefusedError
+
 
 @dataclass(frozen=True)
 class MoveAnalysis:
@@ -33,7 +35,7 @@ class Analysis:
 Progress = Callable[[Analysis], None]  # is called with what a search has found so far
 
 
-class PlayerError(ValueError):
+class PlayerError(RefusedError):
     """A player that does not exist, cannot be made or broke the rules; the message is one line."""
 
 

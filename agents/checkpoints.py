@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from games.durable import TEMPORARY, Bytes, json_line, plain, remove_folder, sync_directory, write_file
+from games.refusal import RefusedError
 
 FORMAT_VERSION = 1
 
@@ -34,7 +35,7 @@ _STATE = "state.json"
 _MANIFEST = "manifest.json"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(RefusedError):
     """Contents that no checkpoint can hold, or a checkpoint that cannot be read: one line."""
 
 

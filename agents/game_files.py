@@ -14,6 +14,7 @@ from games.durable import replace_file, write_all
 from games.notation import read_vertex
 from games.pdn import RESULT_NAMES, read_games
 from games.pdn import write_game as write_pdn
+from games.refusal import RefusedError
 from games.rules import Game
 from games.sgf import SgfError, SgfGame, SgfStart
 from games.sgf import write_game as write_sgf
@@ -161,7 +162,7 @@ def _each(records: Sequence[GameRecord], make: Callable[[GameRecord], Made]) -> 
         try:
             yield make(record)
         except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from error
+            raise RefusedError(f"line {number}: {error}") from error
 
 
 def _round_name(record: GameRecord) -> str:

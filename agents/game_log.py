@@ -24,13 +24,14 @@ from agents.game_files import game_files
 from agents.match import GameRecord
 from games.durable import TEMPORARY, json_line, remove_temporaries, replace_file, write_all
 from games.pdn import RESULT_NAMES
+from games.refusal import RefusedError
 from games.rules import Game
 
 CONFIG, LINES = "tournament.json", "results.jsonl"
 EXTENDABLE = ("games", "players")  # what may grow when a tournament goes on
 
 
-class GameLogError(ValueError):
+class GameLogError(RefusedError):
     """A folder that cannot be used, read or written; the message is one line."""
 
 

@@ -15,6 +15,7 @@ import tyro
 
 from agents.command_line import parsed
 from games.machine import available_processors
+from games.refusal import RefusedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,13 +100,13 @@ def value_given(option: str, arguments: Sequence[str]) -> str:
 
 
 def run(program: str, train: Callable[[], None]) -> int:
-    """Train, and return the exit status: 2 where a door refuses, 130 after Ctrl-C, each with its one line."""
+    """Train, and return the exit status: 2 for what is refused, 130 after Ctrl-C, each with its one line."""
     try:
         from games.compiled import announce_compilation  # numba, which takes a second to load
 
         announce_compilation()
         train()
-    except (ValueError, OSError) as error:  # RunError and the other doors' errors, and a disk that takes no more
+    except (RefusedError, OSError) as error:  # the second: a disk that takes no more, say
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the first round or after the last, or the second one: in between a run saves
@@ -120,7 +121,7 @@ def notice_on(console: Console) -> Callable[[str], None]:
 
 
 def check_ranges(
-    values: Mapping[str, Any], least: Mapping[str, float], most: Mapping[str, float], error: type[ValueError]
+    values: Mapping[str, Any], least: Mapping[str, float], most: Mapping[str, float], error: type[RefusedError]
 ) -> None:
     """Raise an error for a number outside its range: by default 0 or more, and always finite."""
     for name, value in values.items():
@@ -134,7 +135,7 @@ def check_ranges(
 
 
 def check_numbers(config: Config, least_zero: Collection[str]) -> None:
-    """Raise ValueError for a number that no run can have.
+    """Raise RefusedError for a number that no run can have.
 
     Whole numbers are at least 1, others above 0 and finite; those of `least_zero` may be 0.
     """
@@ -150,7 +151,7 @@ def check_numbers(config: Config, least_zero: Collection[str]) -> None:
         if name in MOST:
             is_allowed, allowed = is_allowed and value <= MOST[name], f"{allowed} and at most {MOST[name]}"
         if not is_allowed:
-            raise ValueError(f"--{option_name(name)} {value}: {allowed}")
+            raise RefusedError(f"--{option_name(name)} {value}: {allowed}")
 
 
 def run_directory(options: LearnerOptions, name: str) -> Path:

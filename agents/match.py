@@ -27,6 +27,7 @@ from games.child_processes import child_settings, end_with
 from games.machine import available_processors
 from games.notation import play_turn, turn_name
 from games.openings import Opening
+from games.refusal import RefusedError
 from games.rules import RESIGN, Game, State, States, apply, game_of, is_over, to_play
 
 MAX_TURNS = 1000  # a game under rules that need not end it is drawn here
@@ -37,7 +38,7 @@ RESIGNATION = "resignation"  # the reason why a player's own word ends a game
 PlayerFactory = Callable[[Game, int], Player]  # (game, seed) -> player
 
 
-class MatchError(ValueError):
+class MatchError(RefusedError):
     """Games that cannot be played as asked; the message is one line."""
 
 

@@ -213,7 +213,7 @@ def evaluator_of(model: PolicyValueNet, features: str, game: Game, threads: int)
     return NetworkEvaluator(make_inference(model, threads=threads), game, features)
 
 
-def load_evaluator(file: Path, game: Game, symmetrised: bool = False) -> NetworkEvaluator:
+def load_network_evaluator(file: Path, game: Game, symmetrised: bool = False) -> NetworkEvaluator:
     """Return the evaluator of a model file; PlayerError where it holds another kind of network or fits another game."""
     model, header = load_model(file)
     if not isinstance(model, PolicyValueNet):
@@ -227,7 +227,7 @@ def load_evaluator(file: Path, game: Game, symmetrised: bool = False) -> Network
 
 
 def save_for_game(path: Path, model: PolicyValueNet, game: Game, features: str, training: Mapping[str, Any]) -> None:
-    """Write a model file that `load_evaluator` reads; `training` says how the weights came to be."""
+    """Write a model file that `load_network_evaluator` reads; `training` says how the weights came to be."""
     extras = {"features": features, "board": list(game.planes_shape[1:])}
     save_model(path, model, model.spec, game=game.family, rules_version=game.version, training=training, extras=extras)
 

@@ -29,6 +29,7 @@ import numpy as np
 from agents.analysis import Analysis, PlayerError, Progress
 from agents.model_files import check_made_for, find_model
 from games.compiled import NDArray
+from games.refusal import RefusedError
 from games.rules import Game, State, States
 
 if TYPE_CHECKING:
@@ -310,7 +311,7 @@ def make_player(spec: str, game: Game, seed: int = 0, on_progress: Progress | No
         if str(error).startswith("player "):
             raise
         raise PlayerError(f"player {spec!r}: {error}") from error
-    except ValueError as error:  # a damaged model file, endgame tables that cannot be had
+    except RefusedError as error:  # a damaged model file, endgame tables that cannot be had
         raise PlayerError(f"player {spec!r}: {error}") from error
 
 

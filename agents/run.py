@@ -41,6 +41,7 @@ from games.durable import (
     sync_directory,
     write_all,
 )
+from games.refusal import RefusedError
 
 CHECKPOINTS_KEPT = 3
 
@@ -50,7 +51,7 @@ _LOCK = "run.lock"
 _NOTHING = -1  # the step of a run that has saved nothing
 
 
-class RunError(ValueError):
+class RunError(RefusedError):
     """A run that cannot start, go on or save: one line that names the run, what is wrong and what stays."""
 
 

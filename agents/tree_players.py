@@ -53,11 +53,11 @@ def make_tree_player(
     network: NetworkEvaluator | None = None
     file, value_file = files
     if file is not None:
-        from agents.network_evaluator import load_evaluator
+        from agents.network_evaluator import load_network_evaluator
 
         if options.get("symmetries") and game.family != "go":
             raise PlayerError(f"symmetries=1 is for Go, and this is {game.name}")
-        network = load_evaluator(file, game, symmetrised=bool(options.get("symmetries")))
+        network = load_network_evaluator(file, game, symmetrised=bool(options.get("symmetries")))
         if kind == "policy":
             return PolicyPlayer(spec, game, network, temperature, seed)
     # Where all moves are likely alike, a prior is about one over their number: it is weighed by the root of that.

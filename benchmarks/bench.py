@@ -58,24 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ),
     )
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before numpy and torch load, whose products run on all cores
-    from agents.analysis import PlayerError  # here and not above: --help need not wait for numba
-    from benchmarks.timing import BenchError
-    from games.archives import ArchiveError
-    from games.atari import AtariError
-    from games.endgame import EndgameError
-    from games.pdn import PdnError
-    from games.records import RecordsError
-    from games.rules import GameError
-    from nets.model_file import ModelFileError
+    from games.refusal import RefusedError
 
-    refused = (
-        *(BenchError, PlayerError, ModelFileError),
-        *(GameError, PdnError, ArchiveError, AtariError, RecordsError, EndgameError),
-        OSError,  # a picture that cannot be written
-    )
     try:
         return run(options)
-    except refused as error:
+    except (RefusedError, OSError) as error:  # the second: a picture that cannot be written
         print(f"bench.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from games.machine import available_processors
+from games.refusal import RefusedError
 
 LEAST_SECONDS = 0.2  # CPU time of one repetition of short work, so that the clock's steps and single hiccups drown
 VERSIONS = ("numba", "numpy", "torch")  # packages whose versions shape the speed
@@ -19,7 +20,7 @@ VERSIONS = ("numba", "numpy", "torch")  # packages whose versions shape the spee
 Document = dict[str, Any]  # what a benchmark found, as it becomes JSON
 
 
-class BenchError(ValueError):
+class BenchError(RefusedError):
     """A benchmark that cannot be run as asked; the message is one line."""
 
 

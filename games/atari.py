@@ -22,6 +22,7 @@ from ale_py import Action, ALEInterface, LoggerMode, roms
 from numpy.typing import NDArray
 
 from games.atari_frames import FRAME_SIZE, FrameMaker
+from games.refusal import RefusedError
 
 FRAMES_PER_SECOND = 60
 RENEWAL_STEPS = 10_000  # between two times that the power is turned off and on; see AtariGame
@@ -31,7 +32,7 @@ TWO_PLAYERS_ONLY = ("combat", "joust", "maze_craze", "warlords")  # cartridges t
 FULL_ACTION_SET = tuple(action.name for action in sorted(Action.__members__.values(), key=lambda action: action.value))
 
 
-class AtariError(ValueError):
+class AtariError(RefusedError):
     """A game, protocol, action or saved state that does not exist or does not fit; the message is one line."""
 
 

@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from games.refusal import RefusedError
+
 TEMPORARY = ".tmp-"  # starts the name of whatever is not whole yet, or no longer
 
 Bytes = bytes | memoryview
 
 
-class PlainError(ValueError):
+class PlainError(RefusedError):
     """A value that JSON cannot hold: the message names its place."""
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from games import go
 from games.checkers import JUMP, NUM_SQUARES, STEP
 from games.go_board import EMPTY, SIMPLE_KO
+from games.refusal import RefusedError
 from games.rules import State, apply, game_of, is_over, is_quiet, to_play
 
 Turn = tuple[int, ...]  # the actions of one whole turn
@@ -20,7 +21,7 @@ Turn = tuple[int, ...]  # the actions of one whole turn
 SHOWN = 40  # characters of a bad input that an error repeats
 
 
-class NotationError(ValueError):
+class NotationError(RefusedError):
     """A text that names no legal turn, or more than one; the message is one line and says what is allowed."""
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from games.checkers import CHECKERS
 from games.notation import Turn, legal_turns, parse_turn, play_turn, turn_name
+from games.refusal import RefusedError
 from games.rules import Game, hash_key, is_over
 
 MAX_PLIES = 100  # of a random opening
@@ -75,7 +76,7 @@ CORNER_POINTS = ((3, 3), (2, 3), (3, 2), (2, 2))  # lines from the edges, counte
 LEAST_CORNER_SIZE = 7  # of a board that has room for them
 
 
-class OpeningError(ValueError):
+class OpeningError(RefusedError):
     """A choice of openings that does not exist; the message is one line."""
 
 

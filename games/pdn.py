@@ -17,6 +17,7 @@ import numpy as np
 from games.checkers import BLACK, CHECKERS, NO_JUMPER, NUM_SQUARES, WHITE, start_history
 from games.checkers_lines import play_routes, play_turns
 from games.notation import NotationError, Turn, parse_turn, play_turn, read_route, route_name, route_of
+from games.refusal import RefusedError
 from games.rules import State, States
 
 RESULTS: dict[str, float | None] = {"1-0": 1.0, "0-1": -1.0, "1/2-1/2": 0.0, "*": None}  # for player 0, Black
@@ -29,7 +30,7 @@ RECORD_RULES = "endless"  # players on record went on past the draws that a rule
 COLUMNS = 80  # of a written line
 
 
-class PdnError(ValueError):
+class PdnError(RefusedError):
     """A FEN or a PDN text that is malformed or against the rules; the message is one line and says where."""
 
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:

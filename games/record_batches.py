@@ -99,7 +99,7 @@ class PositionReader:
                 observe_batch(made, batch.planes[part])
             else:
                 self.features.encode(made, batch.planes[part])
-            describe(
+            label(
                 made,
                 results[part],
                 batch.legal[part],
@@ -134,7 +134,7 @@ def replay(starts, start_rows, moves, firsts, plies, action_maps, symmetries, st
 
 
 @njit
-def describe(states, results, legal, movers, outcomes, has_outcome):
+def label(states, results, legal, movers, outcomes, has_outcome):
     """Write legal actions, bool[n, A], movers and outcomes as they see them, from player 0's results, int8[n]."""
     mask = np.empty((legal.shape[1] + 63) // 64, np.uint64)
     for i in range(states.size):

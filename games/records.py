@@ -27,6 +27,7 @@ import numpy as np
 from games.compiled import njit
 from games.random_bits import mix
 from games.record_formats import GameRecord, RecordFormat, format_of
+from games.refusal import RefusedError
 from games.rules import Game, States, game_of
 
 SAME_GAME_PLIES = 60  # two records that agree so far, in any rotation or reflection, count as copies of one game
@@ -34,7 +35,7 @@ SAME_GAME_PLIES = 60  # two records that agree so far, in any rotation or reflec
 Array = np.ndarray[Any, Any]
 
 
-class RecordsError(ValueError):
+class RecordsError(RefusedError):
     """A choice of games or positions that the records do not have; the message is one line."""
 
 

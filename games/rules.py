@@ -19,6 +19,7 @@ import numpy as np
 from numba.extending import overload
 
 from games.compiled import njit
+from games.refusal import RefusedError
 
 State = Any  # np.record of a registered game's dtype (kernels see it as a numba Record)
 States = np.ndarray[Any, Any]  # [B] of such records
@@ -27,7 +28,7 @@ States = np.ndarray[Any, Any]  # [B] of such records
 RESIGN = -1  # in the place of an action: the player gives the game up
 
 
-class GameError(ValueError):
+class GameError(RefusedError):
     """A game, a rule set or a move that does not exist or is not allowed; the message is one line."""
 
 

@@ -18,6 +18,7 @@ from sgfmill import sgf_grammar
 from games.go import MAX_KOMI
 from games.go_board import MAX_SIZE
 from games.machine import own_version
+from games.refusal import RefusedError
 
 MAX_BYTES = 4 << 20  # of a file; a parse tree takes some sixty times as much
 COLOURS = "BW"  # by player
@@ -27,7 +28,7 @@ OWN_PROPERTIES = frozenset(("GM", "FF", "CA", "AP", "SZ", "KM", "HA", "AB", "AW"
 PropertyMap = dict[str, list[bytes]]  # raw values by property, as sgfmill's grammar has them
 
 
-class SgfError(ValueError):
+class SgfError(RefusedError):
     """A record that is malformed, or not of a game that can be read; the message is one line and says where."""
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own name for it
 from torch import Tensor, nn
 
+from games.refusal import RefusedError
 from nets.blocks import Conv, MaxPool
 from nets.cnn import Trunk, output_shapes
 from nets.models import QNetwork
@@ -84,7 +85,9 @@ def last_map(trunk: Trunk) -> nn.Module:
     shapes = output_shapes(trunk.blocks, trunk.input_shape)
     layers = [layer for layer, shape in zip(trunk.layers, shapes, strict=True) if len(shape) == 3]
     if not layers:
-        raise ValueError(f"this network has no convolution to look into, only {[block.kind for block in trunk.blocks]}")
+        raise RefusedError(
+            f"this network has no convolution to look into, only {[block.kind for block in trunk.blocks]}"
+        )
     return layers[-1]
 
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from games.refusal import RefusedError
 from nets.engines import (
     CudaEngine,
     Engine,
@@ -92,16 +93,16 @@ def _folded(model: PolicyValueNet) -> FoldedNet:
 
 def _engine(net: FoldedNet, runtime: Runtime, threads: int) -> Engine:
     if runtime not in get_args(Runtime):
-        raise ValueError(f"no inference runtime {runtime!r}, only {', '.join(get_args(Runtime))}")
+        raise RefusedError(f"no inference runtime {runtime!r}, only {', '.join(get_args(Runtime))}")
     if runtime == "cuda" or (runtime == "auto" and torch.cuda.is_available()):
         if not torch.cuda.is_available():
-            raise ValueError("runtime cuda needs a GPU that torch can use: there is none")
+            raise RefusedError("runtime cuda needs a GPU that torch can use: there is none")
         return CudaEngine(net)
     if runtime == "auto" and has_matrix_units():
         runtime = "openvino" if _is_installed("openvino") else "bfloat16"
     if runtime in ONNX_RUNTIMES:
         if not _is_installed(runtime):
-            raise ValueError(f"runtime {runtime} needs the packages onnx and {runtime}: pip install -e '.[fast]'")
+            raise RefusedError(f"runtime {runtime} needs the packages onnx and {runtime}: pip install -e '.[fast]'")
         return OnnxEngine(net, threads, ONNX_RUNTIMES[runtime])
     if runtime == "bfloat16":
         return TorchEngine(net, torch.bfloat16)
@@ -111,7 +112,7 @@ def _engine(net: FoldedNet, runtime: Runtime, threads: int) -> Engine:
         if takes_winograd(net):
             return WinogradEngine(net, threads)
         if runtime == "winograd":
-            raise ValueError("runtime winograd is for trunks with 3x3 convolutions of stride 1: this one has none")
+            raise RefusedError("runtime winograd is for trunks with 3x3 convolutions of stride 1: this one has none")
     return TorchEngine(net)
 
 

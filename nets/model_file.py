@@ -22,6 +22,7 @@ import safetensors
 from numpy.typing import NDArray
 
 from games.durable import replace_file
+from games.refusal import RefusedError
 
 FORMAT_VERSION = 1
 
@@ -53,7 +54,7 @@ _DTYPE_NAMES = {
 _DTYPES = {name: dtype for dtype, name in _DTYPE_NAMES.items()}
 
 
-class ModelFileError(ValueError):
+class ModelFileError(RefusedError):
     """A model file that cannot be used: the message is one line that names the file and what is wrong."""
 
     def __init__(self, path: str | os.PathLike[str], problem: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from games.refusal import RefusedError
+
 
 def choose_device(name: str) -> torch.device:
     """Return the device that auto (a GPU where there is one), cpu or cuda stands for; ValueError without that GPU."""
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:
-        raise ValueError("--device cuda: torch finds no GPU here; --device cpu needs none")
+        raise RefusedError("--device cuda: torch finds no GPU here; --device cpu needs none")
     return torch.device("cuda" if name != "cpu" and has_gpu else "cpu")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from games.refusal import RefusedError
+
 
 @dataclass(frozen=True)
 class RegulariserConfig:
@@ -23,4 +25,4 @@ class RegulariserConfig:
         for name, least in (("l1", 0.0), ("l2", 0.0), ("max_norm", 1e-6), ("patience", 1)):
             value = getattr(self, name)
             if value is not None and not least <= value < math.inf:
-                raise ValueError(f"{name} must be at least {least:g} and finite, not {value}")
+                raise RefusedError(f"{name} must be at least {least:g} and finite, not {value}")

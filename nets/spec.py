@@ -13,8 +13,10 @@ import types
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
+from games.refusal import RefusedError
 
-class SpecError(ValueError):
+
+class SpecError(RefusedError):
     """A specification that describes no network: the message is one line."""
 
 

@@ -30,7 +30,13 @@ ALSO_ALLOWED = {
     "nets/winograd_gradients.py": {"games.compiled"},
     "nets/direct_kernels.py": {"games.compiled", "numba"},  # the same
     "nets/matrix_kernels.py": {"llvmlite", "numba"},  # registers and vectors, which numba's loops cannot name
-    "nets/model_file.py": {"games.durable"},  # a file is written whole or not at all in one way
+    "nets/model_file.py": {"games.durable", "games.refusal"},  # a file is written whole or not at all in one way
+    # One kind of error is told in a line.
+    "nets/spec.py": {"games.refusal"},
+    "nets/precision.py": {"games.refusal"},
+    "nets/regulariser_config.py": {"games.refusal"},
+    "nets/inference.py": {"games.refusal"},
+    "nets/explain.py": {"games.refusal"},
     "nets/engines.py": {"onnxruntime", "openvino"},  # optional: more runtimes
     "games/aec.py": {"pettingzoo"},  # optional: the second face of the environments
     "games/endgame/__main__.py": {"rich"},  # a command of its own: progress and a table
@@ -206,7 +212,7 @@ def imported_names(tree: ast.Module) -> dict[str, str]:
 
 def test_the_cache_of_records_watches_the_sources_that_read_them() -> None:
     """All that reading reaches is watched, except what decides nothing of a game that is read; and nothing else is."""
-    names = ("__init__", "compiled", "durable", "machine", "child_processes", "go_scoring")
+    names = ("__init__", "compiled", "durable", "refusal", "machine", "child_processes", "go_scoring")
     irrelevant = {f"games/{name}.py" for name in names}
     imported = {path: list(imports(ROOT / path)) for path in map(name_of, sources())}
     read_by = reached_from(["games/archives/__init__.py", "games/archives/__main__.py"], imported)

@@ -15,7 +15,7 @@ from agents.analysis import Analysis, MoveAnalysis, PlayerError
 from agents.go_conduct import Conducted, Ending, conduct
 from agents.go_sense import is_eye_filled, mover_lead
 from agents.mcts.search import MOST_NODES, TreeLimits, most_nodes
-from agents.network_evaluator import load_evaluator
+from agents.network_evaluator import load_network_evaluator
 from agents.player import ForesightedPlayer, SearchingPlayer, SelectivePlayer, make_player
 from games import go
 from games.checkers import CHECKERS
@@ -379,7 +379,7 @@ def test_networks_see_the_planes_that_they_were_made_for(
 def test_a_symmetrised_policy_sees_no_direction(models: dict[str, Path]) -> None:
     for name, size in (("go", (5, 5)), ("two colours", (5, 5)), ("go", (4, 6))):
         game = go.game(*size, komi=0.5)
-        evaluate = load_evaluator(models[name] / "model.safetensors", game, symmetrised=True)
+        evaluate = load_network_evaluator(models[name] / "model.safetensors", game, symmetrised=True)
         for image in action_maps(*size):
             states = game.new(2)
             for action in (1, 7, 13):

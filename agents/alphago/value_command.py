@@ -10,6 +10,7 @@ import tyro
 
 from agents import learner_command
 from agents.alphago.config import VALUE_PRESETS, ValueConfig
+from games.refusal import RefusedError
 
 LEAST_ZERO = ("seed", "learning_rate", "weight_decay")  # options that may be 0
 
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
         learner_command.check_numbers(options, least_zero=("threads",))
         learner_command.check_numbers(options.config, least_zero=LEAST_ZERO)
         if options.config.held_out < 2:
-            raise ValueError(f"--held-out {options.config.held_out}: at least 2, or no game is left to learn from")
+            raise RefusedError(f"--held-out {options.config.held_out}: at least 2, or no game is left to learn from")
         train_from(options, Console(stderr=True))
 
     return learner_command.run("train.py value", train)

@@ -30,6 +30,7 @@ from games.atari import (
     find_game,
     find_protocol,
 )
+from games.refusal import RefusedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,11 +80,9 @@ class Setting:
 
 def main(setting: Setting) -> int:
     """Play one game and return the exit status; what is wrong with the setting is told in one line."""
-    from nets.model_file import ModelFileError
-
     try:
         return play(setting)
-    except (AtariError, ModelFileError) as error:
+    except RefusedError as error:
         print(f"play.py: {error}", file=sys.stderr)
         return 2
 

@@ -73,12 +73,11 @@ def main(arguments: Sequence[str]) -> int:
         "tournament.py atari",
         lambda: tyro.cli(Options, prog="tournament.py atari", description=HELP, args=arguments, config=reading),
     )
-    from games.atari import AtariError
-    from nets.model_file import ModelFileError
+    from games.refusal import RefusedError
 
     try:
         return run(options)
-    except (AtariError, ModelFileError) as error:
+    except RefusedError as error:
         print(f"tournament.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -13,10 +13,11 @@ from typing import Annotated, Literal
 import tyro
 
 from agents.learner_command import MOST_SEED, check_ranges, words_of
+from games.refusal import RefusedError
 from nets.regulariser_config import RegulariserConfig
 
 
-class DqnConfigError(ValueError):
+class DqnConfigError(RefusedError):
     """A configuration that no run can have: one line that names the option and what is allowed."""
 
 

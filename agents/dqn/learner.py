@@ -21,6 +21,7 @@ from agents.dqn import targets
 from agents.dqn.config import DqnConfig
 from agents.dqn.optimisers import make_optimiser
 from agents.dqn.replay import Arrays, Samples, States, to_device
+from games.refusal import RefusedError
 from nets.augment import random_shift
 from nets.cuda_graphs import Recorded
 from nets.direct_training import is_worth_it, use_direct
@@ -32,7 +33,7 @@ from nets.regularisers import constrain_norms, penalty
 from nets.training import average_decay, load_training_arrays, training_arrays
 
 
-class DivergedError(ValueError):
+class DivergedError(RefusedError):
     """Learning that has left the finite numbers: one line."""
 
 

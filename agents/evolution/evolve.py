@@ -38,7 +38,7 @@ Arrays = dict[str, NDArray]  # the whole state of a learner, as it is checkpoint
 
 
 @dataclass(frozen=True)
-class Progress:
+class Summary:
     """What one generation brought, equal for equal seeds."""
 
     generation: int
@@ -93,7 +93,7 @@ def points(outcomes: NDArray, pairings: NDArray, num_networks: int, config: Evol
     return totals
 
 
-def population_step(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -> tuple[Arrays, Progress]:
+def population_step(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -> tuple[Arrays, Summary]:
     """Play one generation and return the survivors, best first."""
     rng = np.random.default_rng((config.seed, generation))
     offspring = offspring_of(state, rng)
@@ -105,7 +105,7 @@ def population_step(config: EvolveConfig, state: Arrays, generation: int, arena:
     totals = points(outcomes, pairings, len(networks), config)
     order = np.argsort(-totals, kind="stable")[: config.parents]
     survivors = {name: array[order] for name, array in everyone.items()}
-    return survivors, Progress(
+    return survivors, Summary(
         generation=generation,
         games=len(pairings),
         best=float(totals.max()),
@@ -169,7 +169,7 @@ def first_networks(config: EvolveConfig) -> Arrays:
     }
 
 
-def memetic_step(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -> tuple[Arrays, Progress]:
+def memetic_step(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -> tuple[Arrays, Summary]:
     """Let all networks play each other, remember the positions, learn from them, and now and then select."""
     rng = np.random.default_rng((config.seed, generation))
     state = {name: array.copy() for name, array in state.items()}
@@ -190,7 +190,7 @@ def memetic_step(config: EvolveConfig, state: Arrays, generation: int, arena: Ar
     if generation % config.selection_period == 0:
         replace_worst(config, state, rng)
     best = int(state["scores"].argmax())
-    return state, Progress(
+    return state, Summary(
         generation=generation,
         games=len(games),
         best=float(state["scores"][best]),
@@ -260,7 +260,7 @@ def first_state(config: EvolveConfig) -> Arrays:
     return first_population(config) if config.method == "population" else first_networks(config)
 
 
-def evolve(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -> Iterator[tuple[Arrays, Progress]]:
+def evolve(config: EvolveConfig, state: Arrays, generation: int, arena: Arena) -> Iterator[tuple[Arrays, Summary]]:
     """Yield the state and what was measured after each generation that follows `generation`."""
     step = population_step if config.method == "population" else memetic_step
     for next_generation in range(generation + 1, config.generations + 1):

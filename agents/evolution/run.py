@@ -44,6 +44,7 @@ from agents.steps_bar import live_bar
 from games.checkers import CHECKERS, DRAW_LIMITS
 from games.compiled import NDArray
 from games.openings import MAX_PLIES
+from games.refusal import RefusedError
 
 ONLY_FOR = {  # options that one method has a use for
     "population": ("games_as_first", "win_points", "loss_points"),
@@ -114,17 +115,17 @@ def train(options: Options, console: Console) -> None:
 
 
 def check(options: Options) -> None:
-    """Raise ValueError, in one line, for a value that no run can have."""
+    """Raise RefusedError for a value that no run can have."""
     rules = options.config.rules
     ending = [name for name, fields in CHECKERS.rule_sets.items() if any(fields[limit] for limit in DRAW_LIMITS)]
     if rules not in ending:  # games between kings would go on for ever
-        raise ValueError(f"--rules {rules}: there are {', '.join(ending)}")
-    check_ranges({**dataclasses.asdict(options.config), "workers": options.workers}, LEAST, MOST, ValueError)
+        raise RefusedError(f"--rules {rules}: there are {', '.join(ending)}")
+    check_ranges({**dataclasses.asdict(options.config), "workers": options.workers}, LEAST, MOST, RefusedError)
     for method, names in ONLY_FOR.items():
         for name in names if options.config.method != method else ():
             value = getattr(options.config, name)
             if value != getattr(PRESETS[options.preset], name):
-                raise ValueError(f"--{option_name(name)} {value}: only with --method {method}")
+                raise RefusedError(f"--{option_name(name)} {value}: only with --method {method}")
 
 
 def run_generations(run: Run, config: EvolveConfig, arena: Arena, stop: StopSignal, console: Console) -> bool:

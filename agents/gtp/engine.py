@@ -17,6 +17,7 @@ from agents.gtp import analysis, gogui, moves, setup
 from agents.gtp.protocol import Command, GtpError, Stream, Task, UsageError, parse_command, response
 from agents.gtp.session import Session
 from games.machine import own_version
+from games.refusal import RefusedError
 
 STOP_PERIOD = 0.01  # seconds between two calls to a search to stop
 
@@ -77,7 +78,7 @@ class GtpEngine:
                 answer = task.run(self._session, command.arguments)
             except UsageError as error:
                 raise GtpError(f"{error}; expected {' '.join((command.name, task.usage)).strip()}") from None
-        except ValueError as error:  # of ours: GtpError, PlayerError, GameError
+        except RefusedError as error:
             self._write(response(command.id, str(error), is_success=False))
         except Exception as error:
             traceback.print_exc(file=sys.stderr)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from games.notation import read_vertex
+from games.refusal import RefusedError
 
 MAX_ID = 2**31 - 1
 LONGEST_LINE = 1 << 20  # characters; a loadsgf or a play sequence is far shorter
@@ -15,7 +16,7 @@ LONGEST_LINE = 1 << 20  # characters; a loadsgf or a play sequence is far shorte
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # all but tab and line feed
 
 
-class GtpError(ValueError):
+class GtpError(RefusedError):
     """What a command fails by; the message goes behind the question mark of the response."""
 
 

@@ -31,6 +31,7 @@ from agents.hub.protocol import (
 from agents.player import AlphaBetaPlayer, Player, SearchingPlayer
 from games.checkers import CHECKERS, NO_JUMPER, start_history
 from games.notation import Turn, legal_turns, play_turn
+from games.refusal import RefusedError
 from games.rules import State, States, apply, is_over, to_play
 
 LEAST_SECONDS = 0.01  # for a move, whatever the clock says
@@ -271,7 +272,7 @@ class HubEngine:
         try:
             names = move_names(task.state, forced if forced is not None else self._line(task))
             answer = dict(zip(("move", "ponder"), names, strict=False))
-        except ValueError as error:  # a bot of other people's that failed: PlayerError
+        except RefusedError as error:
             self._send("error", {"message": f"go: {error}"})
         except Exception as error:
             traceback.print_exc(file=sys.stderr)

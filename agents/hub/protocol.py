@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from agents.engine_process import shorten
 from games.checkers import BLACK, CHECKERS, JUMP, NO_JUMPER, NUM_SQUARES, STEP, WHITE, start_history
 from games.notation import Turn, legal_turns
+from games.refusal import RefusedError
 from games.rules import State, States, apply
 
 VARIANT = "english"
@@ -29,7 +30,7 @@ _PAIR = re.compile(r'\s*([^\s="]+)(?:\s*=\s*("[^"]*"|[^\s="]+))?(?=\s|$)')
 _SWAP_COLOURS = str.maketrans("wbWB", "bwBW")
 
 
-class HubError(ValueError):
+class HubError(RefusedError):
     """A line, a position or a move that the protocol does not allow; the message is one line."""
 
 

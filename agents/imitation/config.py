@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from games.refusal import RefusedError
 
-class ImitateError(ValueError):
+
+class ImitateError(RefusedError):
     """Training that cannot start or go on; the message is one line."""
 
 

@@ -137,14 +137,14 @@ def check_data(options: Options, directory: Path) -> None:
 
 
 def source_of(options: Options) -> Source:
-    """Return what the network is of; ValueErrors of one line each say what there is not."""
+    """Return what the network is of; RefusedErrors say what there is not."""
     game = find_game(options.game)
     initial = None if options.init is None else load_policy(options.init, "--init", game)
     return Source(game, options.config.features if initial is None else initial.features, initial)
 
 
 def prepare(options: Options, source: Source, console: Console) -> Material:
-    """Read the records and part them; ValueErrors of one line each say what is wrong with them."""
+    """Read the records and part them; RefusedErrors say what is wrong with them."""
     game, features, initial = source
     split = split_records(read_records(options, game, console), game, options.config.held_out)
     training, validation = (reader_of(positions, features) for positions in (split.training, split.validation))
@@ -180,7 +180,7 @@ def reader_of(positions: Positions, features: str) -> PositionReader:
 
 
 def first_model(options: Options, source: Source) -> PolicyValueNet:
-    """Return the network that training begins with; ValueErrors where the options name none that fits."""
+    """Return the network that training begins with; RefusedErrors where the options name none that fits."""
     config, game, initial = options.config, source.game, source.initial
     torch.manual_seed(config.seed)
     num_planes = encoder_of(game, source.features)[1]

@@ -10,6 +10,7 @@ import tyro
 
 from agents import learner_command
 from agents.selfplay.config import PRESETS, SelfPlayConfig
+from games.refusal import RefusedError
 
 LEAST_ZERO = (  # options that may be 0
     *("considered", "noise", "drawn", "seed", "match_period"),
@@ -73,17 +74,17 @@ def main(arguments: list[str]) -> int:
 
 
 def check(options: Options) -> None:
-    """Raise ValueError for options that no run can have, and for those that would have no effect."""
+    """Raise RefusedError for options that no run can have, and for those that would have no effect."""
     config = options.config
     learner_command.check_numbers(options, least_zero=("threads", "stop_after"))
     learner_command.check_numbers(config, LEAST_ZERO)
     for name, most in MOST.items():
         if getattr(config, name) > most:
-            raise ValueError(f"--{name} {getattr(config, name):g}: at most {most:g}")
+            raise RefusedError(f"--{name} {getattr(config, name):g}: at most {most:g}")
     if config.considered > config.visits:
-        raise ValueError(f"--considered {config.considered}: at most --visits {config.visits}")
+        raise RefusedError(f"--considered {config.considered}: at most --visits {config.visits}")
     if config.match_games % 2:
-        raise ValueError(f"--match-games {config.match_games}: an even number, half of them with each colour")
+        raise RefusedError(f"--match-games {config.match_games}: an even number, half of them with each colour")
     preset = PRESETS[options.preset]
     for is_used, why, names in (
         (not config.considered, "only with --considered 0", ("noise", "noise_alpha", "drawn")),
@@ -94,4 +95,4 @@ def check(options: Options) -> None:
         for name in names if not is_used else ():
             if getattr(config, name) != getattr(preset, name):
                 words = " ".join(learner_command.words_of(name, getattr(config, name)))
-                raise ValueError(f"{words}: {why}")
+                raise RefusedError(f"{words}: {why}")

@@ -16,7 +16,7 @@ from agents.imitation.data import Samples, made_ahead
 from agents.network_evaluator import Encoder
 from agents.selfplay.games import Played
 from games.compiled import NDArray
-from games.record_batches import CHUNK, describe, replay
+from games.record_batches import CHUNK, label, replay
 from games.rules import Game
 from games.symmetries import action_maps
 
@@ -86,7 +86,7 @@ class Window:
                 self._encode(made, seen)
                 planes[part] = seen
                 told = (legal[part], movers[part], outcomes[part], has_outcome[part])
-                describe(made, played.results[games], *told)
+                label(made, played.results[games], *told)
                 legal[part], movers[part], outcomes[part], has_outcome[part] = told
                 images = self._maps[turns].astype(np.int64)
                 turned = np.zeros((part.size, num_actions), np.float32)

@@ -16,6 +16,7 @@ from agents.umpire import Verdict
 from games.checkers import CHECKERS
 from games.notation import Turn, legal_turns, turn_name
 from games.pdn import RESULT_NAMES, PdnGame, fen_name, write_game
+from games.refusal import RefusedError
 from games.rules import Game, State
 
 # What ended a game (agents/umpire.py) in words; {loser} is a side's name, the others are fields of the record.
@@ -128,7 +129,7 @@ class DiscStyle:
 
     def record(self, played: Played) -> bytes:
         """Refuse: there is no standard record."""
-        raise ValueError("there is no standard record of this game")
+        raise RefusedError("there is no standard record of this game")
 
     def farewell(self, played: Played) -> str:
         """Say nothing."""

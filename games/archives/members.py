@@ -21,6 +21,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
 
 from games.record_formats import Fault
+from games.refusal import RefusedError
 
 MAX_UNPACKED = 8 << 30  # bytes an archive may unpack to; all games of a large server's year are some 3 GB
 MAX_HEADER = 1 << 20  # bytes of a tar member's extended header
@@ -31,7 +32,7 @@ ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip")
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError, zipfile.BadZipFile, RuntimeError, ValueError)
 
 
-class ArchiveError(ValueError):
+class ArchiveError(RefusedError):
     """A path that holds no records; the message is one line."""
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from games.checkers import BOTTOM_ROW, FULL, HALF_WORD, NO_JUMPER, NUM_SQUARES, ONE, TOP_ROW, WHITE
 from games.compiled import count_bits, lowest_bit, njit
+from games.refusal import RefusedError
 
 MIN_PIECES, MAX_PIECES = 2, 6
 MEN_SQUARES = 28  # a man never stands on its king row
@@ -31,7 +32,7 @@ LONGEST = 254  # what would be higher is stored as LONGEST or LONGEST - 1, by pa
 NO_POSITION = np.uint8(255)  # two men on one square, or padding
 
 
-class EndgameError(ValueError):
+class EndgameError(RefusedError):
     """Tables that cannot be had: a damaged file, too many pieces, too little memory; the message is one line."""
 
 

@@ -87,9 +87,11 @@ class GameLog:
         """Refuse to go on under other terms."""
         try:
             saved = json.loads((self.folder / CONFIG).read_bytes())
-            assert isinstance(saved, dict) and isinstance(saved["games"], int) and isinstance(saved["players"], list)
-        except (ValueError, KeyError, AssertionError, RecursionError):
-            raise GameLogError(f"{self.folder / CONFIG} is damaged or no tournament's") from None
+            is_whole = isinstance(saved["games"], int) and isinstance(saved["players"], list)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            is_whole = False
+        if not is_whole:
+            raise GameLogError(f"{self.folder / CONFIG} is damaged or no tournament's")
         for name in [name for name in {**saved, **self._config} if name not in EXTENDABLE]:
             old, new = saved.get(name), self._config.get(name)
             if old != new:

@@ -1,8 +1,6 @@
-"""Random games of Go from a position to its end, and what they say of who owns which point."""
+"""Random games of Go from a position to its end."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -14,16 +12,14 @@ from games.go_board import (
     MAX_SIZE,
     NO_MOVE,
     NO_POINT,
-    NUM_POINTS,
     SIMPLE_KO,
     STRIDE,
     is_playable,
     place,
     remember,
 )
-from games.go_scoring import area_score, mark_owners
+from games.go_scoring import area_score
 from games.random_bits import random_below
-from games.rules import States
 
 
 @njit
@@ -128,32 +124,3 @@ def playouts(state, scratch, count, stream):
         draws += score == 0
         moves += np.int64(scratch[0].ply) - np.int64(state.ply)
     return wins, draws, moves
-
-
-@njit
-def add_owners(state, scratch, count, stream, sums):
-    """Add up over random games who owns each point in the end, float32 [rows * columns]: 1 Black, -1 White."""
-    owners = np.zeros(NUM_POINTS, np.int8)
-    columns = np.int64(state.columns)
-    for _ in range(count):
-        scratch[0] = state
-        playout(scratch[0], stream)
-        mark_owners(scratch[0], owners)
-        for action in range(sums.size):
-            sums[action] += owners[STRIDE * (action // columns + 1) + action % columns + 1]
-
-
-def ownership(states: States, count: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return how far each point becomes Black's in random games, float32 [B, rows * columns] from -1 (White's) to 1.
-
-    count: games from each of the positions [B], which are of one size. A position whose last moves were passes is
-    played on as if there had been none.
-    """
-    points = int(states["rows"].flat[0]) * int(states["columns"].flat[0])
-    sums = np.zeros((states.size, points), np.float32)
-    stream = np.array([seed], np.uint64)
-    scratch = np.empty_like(states[:1])
-    for state, row in zip(states.copy(), sums, strict=True):
-        state.passes = 0
-        add_owners(state, scratch, count, stream, row)
-    return sums / np.float32(count)

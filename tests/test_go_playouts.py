@@ -7,7 +7,7 @@ import pytest
 
 from games.go import game
 from games.go_board import BLACK, WHITE, point_of
-from games.go_playouts import fills_eye, ownership, playout, playouts
+from games.go_playouts import fills_eye, playout, playouts
 from games.rules import State, is_over, returns
 from tests.go_diagrams import diagram, position
 
@@ -84,22 +84,3 @@ def test_playouts_from_a_settled_position_have_one_winner() -> None:
     wins, draws, moves = playouts(state, np.zeros(1, state.dtype), 100, np.array([1], np.uint64))
     assert (wins, draws) == (100, 0)
     assert moves > 0
-
-
-def test_ownership_of_settled_and_open_points() -> None:
-    state = position(
-        """
-        . X . O . O
-        X X . O O O
-        . X . O . .
-        X X . O O O
-        . X . O . O
-        """
-    )
-    owned = ownership(state.reshape(1), 200, seed=1)[0].reshape(5, 6)
-    assert (owned[:, :2] == 1.0).all()
-    assert (owned[:, 3:] == -1.0).all()
-    assert (abs(owned[:, 2]) < 1.0).all()
-    twice = ownership(np.stack([state, state]), 200, seed=1)
-    assert np.array_equal(twice[0], owned.reshape(-1))
-    assert twice.dtype == np.float32

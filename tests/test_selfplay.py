@@ -264,6 +264,22 @@ def test_a_match_is_counted_for_the_first(config: SelfPlayConfig) -> None:
     assert (alike[::2] != -alike[1::2]).any(), "the two of a pair are no mirror images"
 
 
+def test_a_match_draws_as_many_moves_of_a_game_as_self_play(monkeypatch: pytest.MonkeyPatch) -> None:
+    game, temperatures = find_game("connect_four"), []
+    choose = TreeSearch.choose
+
+    def note_and_choose(search: TreeSearch, tree: int, temperature: float = 0.0) -> int:
+        temperatures.append(temperature)
+        return choose(search, tree, temperature)
+
+    monkeypatch.setattr(TreeSearch, "choose", note_and_choose)
+    config = dataclasses.replace(PRESETS["alphazero"], visits=8, drawn=5)
+    both = Match(config, seeds_of(0, 0, 2, 2), game, [indifferent(game), indifferent(game)])
+    while not both.are_over:
+        both.step()
+    assert temperatures.count(1.0) == 2 * 5 and 0.0 in temperatures
+
+
 # --- whole runs -------------------------------------------------------------------------------------------------------
 
 RUN = ["--game", "go-4x4", "--preset", "quick", "--games", "6", "--games-at-once", "4", "--visits", "4"]

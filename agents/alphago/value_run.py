@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import shlex
 import time
@@ -138,7 +139,7 @@ class ValueLearner:
         config, found = self.config, len(self.plies)
         if found < 2:
             raise PlayerError(f"--games {config.games}: {found} reached their positions, and 2 are the least")
-        reader, training, _ = self._positions()
+        reader, training, _ = self._positions
         steps = max(1, config.epochs * len(training) // config.batch_size)
         period = STEPS_PERIOD * config.checkpoint_period
         with StepsBar(console, "learning step", steps, self.done - self.rounds) as bar:
@@ -169,7 +170,7 @@ class ValueLearner:
 
     def error(self) -> float:
         """Return the mean squared error on the games kept apart."""
-        reader, _, apart = self._positions()
+        reader, _, apart = self._positions
         self.model.eval()
         errors = []
         with torch.inference_mode():
@@ -195,22 +196,23 @@ class ValueLearner:
         drawn = [orders[epoch][place] for epoch, place in zip(epochs.tolist(), wanted % len(numbers), strict=True)]
         return np.array(drawn, np.int64), generator.integers(0, num_symmetries, len(drawn))
 
+    @functools.cached_property
     def _positions(self) -> tuple[PositionReader, NDArray, NDArray]:
-        """Return the reader of the games played, and the numbers of the positions to learn from and of those apart."""
-        if not hasattr(self, "_read"):
-            komi = float(self.game.new(1)[0].komi2) / 2
-            _, rows, columns = self.game.planes_shape
-            start = write_game(SgfGame(SgfStart(rows, columns, komi))).decode()
-            found = [
-                GameRecord(f"game {i}", start, actions, result, (0, 0), 0)
-                for i, (actions, result) in enumerate(zip(self.actions, self.results, strict=True))
-            ]
-            positions = Positions(pack("go", "value", found))
-            numbers = positions.ends - [len(actions) for actions in self.actions] + self.plies
-            is_apart = np.arange(len(found)) % self.config.held_out == 0
-            reader = PositionReader(positions, self.features)
-            self._read = (reader, numbers[~is_apart], numbers[is_apart])
-        return self._read
+        """The reader of the games played, and the numbers of the positions to learn from and of those apart.
+
+        Precondition: all games are played.
+        """
+        komi = float(self.game.new(1)[0].komi2) / 2
+        _, rows, columns = self.game.planes_shape
+        start = write_game(SgfGame(SgfStart(rows, columns, komi))).decode()
+        found = [
+            GameRecord(f"game {i}", start, actions, result, (0, 0), 0)
+            for i, (actions, result) in enumerate(zip(self.actions, self.results, strict=True))
+        ]
+        positions = Positions(pack("go", "value", found))
+        numbers = positions.ends - [len(actions) for actions in self.actions] + self.plies
+        is_apart = np.arange(len(found)) % self.config.held_out == 0
+        return PositionReader(positions, self.features), numbers[~is_apart], numbers[is_apart]
 
     # --- keeping ------------------------------------------------------------------------------------------------------
 
@@ -240,7 +242,7 @@ class ValueLearner:
     def report(self, directory: Path) -> str:
         """Measure the network on the games kept apart; save and return the figures."""
         error = self.error()
-        reader, _, apart = self._positions()
+        reader, _, apart = self._positions
         outcomes = reader.read(apart).outcomes
         constant = float(((outcomes - outcomes.mean()) ** 2).mean())
         document = {"games": len(self.plies), "apart": len(apart), "squared_error": error, "of_a_constant": constant}

@@ -16,7 +16,6 @@ import tyro
 from tyro.conf import Positional, arg
 
 from agents.command_line import end, parsed
-from games.refusal import RefusedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +56,7 @@ examples:
 """
 
 
-class TournamentError(RefusedError):
+class TournamentError(ValueError):
     """A tournament that cannot be played as asked; the message is one line."""
 
 
@@ -119,9 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_or_complain(options: Options) -> int:
     """Run, and tell in one line what makes it impossible."""
+    from games.refusal import RefusedError  # here and not above: --help need not wait for numpy
+
     try:
         return run(options)
-    except RefusedError as error:
+    except (TournamentError, RefusedError) as error:
         print(f"tournament.py: {error}", file=sys.stderr)
         return 2
 

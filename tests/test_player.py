@@ -29,7 +29,6 @@ from nets.model_file import model_header, write_model_file
         ("material:seconds=.5,table=12", "material", {"seconds": 0.5, "table": 12}),
         ("alphabeta:model=a/b.safetensors,nodes=1000", "alphabeta", {"model": "a/b.safetensors", "nodes": 1000}),
         ("models/checkers-anaconda", "model", {"model": "models/checkers-anaconda"}),
-        (r"C:\models\best", "model", {"model": r"C:\models\best"}),
         ("hub:./engine --hub 'two words'", "hub", {"command": "./engine --hub 'two words'"}),
         ("hub:depth=3 frame=plain e --x=1", "hub", {"depth": 3, "frame": "plain", "command": "e --x=1"}),
     ],

@@ -18,6 +18,7 @@ a model, hub:COMMAND or gtp:COMMAND for an outside engine. At the prompt, help l
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import re
@@ -161,6 +162,13 @@ Command = (
 )
 
 
+OF_AN_ENGINE = ("bot", "resign")  # options of nothing else
+ENGINES: dict[type, tuple[str, str, tuple[str, ...]]] = {  # protocol, an example, and what has no meaning to an engine
+    Checkers: ("hub", "checkers --hub --bot material:depth=8", ("black", "white", "fen", "rules", "delay", "ascii")),
+    Go: ("gtp", "go --gtp --bot random", ("black", "white", "handicap", "delay", "ascii")),
+}
+
+
 def main() -> int:
     """Run the command line; return the exit status."""
     command: Command = parsed(
@@ -184,9 +192,9 @@ def run(command: Command) -> int:
 
     try:
         check(command)
-        if isinstance(command, Checkers) and (command.hub or command.bot is not None):
+        if isinstance(command, Checkers) and command.hub:
             return serve(command)
-        if isinstance(command, Go) and (command.gtp or command.bot is not None):
+        if isinstance(command, Go) and command.gtp:
             return serve_gtp(command)
         return play(command)
     except RefusedError as error:
@@ -195,12 +203,20 @@ def run(command: Command) -> int:
 
 
 def check(command: Common) -> None:
-    """Raise PlayerError for a number that no game can be played with."""
+    """Raise PlayerError for a number that no game can be played with, and for an option that would do nothing."""
     from agents.analysis import PlayerError
 
     for name, value in (("seed", command.seed), ("delay", command.delay)):
         if not 0 <= value < math.inf:
             raise PlayerError(f"--{name} {value}: a finite number, at least 0")
+    if not isinstance(command, Checkers | Go):
+        return
+    protocol, example, of_a_game = ENGINES[type(command)]
+    is_engine = getattr(command, protocol)
+    for field in dataclasses.fields(command):
+        if field.name in (of_a_game if is_engine else OF_AN_ENGINE) and getattr(command, field.name) != field.default:
+            what = "has no meaning with" if is_engine else "needs"
+            raise PlayerError(f"--{field.name} {what} --{protocol}; as in play.py {example}")
 
 
 def play(command: Checkers | ConnectFour | Go) -> int:
@@ -247,16 +263,11 @@ def play(command: Checkers | ConnectFour | Go) -> int:
 
 def serve(command: Checkers) -> int:
     """Be a Hub engine until the driver leaves."""
-    from agents.analysis import PlayerError
     from agents.hub.engine import HubEngine
     from agents.player import make_player
     from games.checkers import CHECKERS
     from games.compiled import announce_compilation
 
-    foreign = [name for name in ("black", "white", "fen", "rules") if getattr(command, name) is not None]
-    if not command.hub or foreign:
-        problem = f"--{foreign[0]} has no meaning with --hub" if foreign else "--bot needs --hub"
-        raise PlayerError(f"{problem}; as in play.py checkers --hub --bot material:depth=8")
     announce_compilation()
     player = make_player(command.bot or best_bot(CHECKERS), CHECKERS, command.seed)
     try:
@@ -274,10 +285,6 @@ def serve_gtp(command: Go) -> int:
     from agents.analysis import PlayerError
     from agents.gtp.serve import serve as serve_engine
 
-    foreign = [name for name in ("black", "white", "handicap") if getattr(command, name)]
-    if not command.gtp or foreign:
-        problem = f"--{foreign[0]} has no meaning with --gtp" if foreign else "--bot needs --gtp"
-        raise PlayerError(f"{problem}; as in play.py go --gtp --bot random")
     if not 0 <= command.resign < 1:
         raise PlayerError(f"--resign {command.resign:g} is no chance to win from 0 to 1")
     game = go_game(command)

@@ -25,6 +25,7 @@ from agents.evaluators import MAX_SCORE, SCORE_UNIT, Evaluator, evaluate
 from games import checkers
 from games.compiled import NDArray, lowest_bit, njit
 from games.endgame.index import DRAW, NO_TABLES, UNKNOWN, outcome, probe, turns_left
+from games.legal_masks import NO_ACTION
 from games.rules import (
     Game,
     State,
@@ -44,7 +45,6 @@ WIN_THRESHOLD = WIN - 1000  # scores beyond this are wins at a known distance
 INFINITE = 2 * WIN
 LIMIT_CHECK_MASK = 1023  # nodes between looks at the node limit, less one
 EXACT, LOWER, UPPER = 0, 1, 2  # what a stored score says of the true one
-NO_ACTION = -1
 
 ENTRY = record_dtype(
     [

@@ -7,7 +7,7 @@ import functools
 import math
 import shlex
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 MOST_SEED = 2**32 - 1
+POSITIVE = math.ulp(0.0)  # the least number above 0
 MOST = {"seed": MOST_SEED, "threads": 4 * available_processors()}  # of every learner
 STOPPED = 130  # the exit status of a program that Ctrl-C has ended
 
@@ -121,37 +122,23 @@ def notice_on(console: Console) -> Callable[[str], None]:
 
 
 def check_ranges(
-    values: Mapping[str, Any], least: Mapping[str, float], most: Mapping[str, float], error: type[RefusedError]
+    values: Mapping[str, Any],
+    least: Mapping[str, float],
+    most: Mapping[str, float] | None = None,
+    error: type[RefusedError] = RefusedError,
 ) -> None:
-    """Raise an error for a number outside its range: by default 0 or more, and always finite."""
+    """Raise an error for a number that is not finite or outside its range: 0 or more, unless `least` and `most` say."""
+    most = {**MOST, **(most or {})}
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         low, high = least.get(name, 0), most.get(name, math.inf)
         if not (low <= value <= high and math.isfinite(value)):
-            above = "a finite number" if low == -math.inf else f"at least {low:g}"
-            allowed = above if high == math.inf else f"{low:g} to {high:.10g}"
+            words = {-math.inf: "a finite number", POSITIVE: "above 0"}
+            allowed = words.get(low, f"at least {low:g}")
+            if high < math.inf:
+                allowed = f"{allowed}, at most {high:.10g}" if low in words else f"{low:g} to {high:.10g}"
             raise error(f"--{option_name(name)} {value}: {allowed}")
-
-
-def check_numbers(config: Config, least_zero: Collection[str]) -> None:
-    """Raise RefusedError for a number that no run can have.
-
-    Whole numbers are at least 1, others above 0 and finite; those of `least_zero` may be 0.
-    """
-    for name, value in vars(config).items():
-        if isinstance(value, float):
-            is_allowed, allowed = 0 < value < math.inf, "a finite number above 0"
-        elif isinstance(value, int) and not isinstance(value, bool):
-            is_allowed, allowed = value >= 1, "at least 1"
-        else:
-            continue
-        if name in least_zero:
-            is_allowed, allowed = is_allowed or value == 0, f"{allowed}, or 0"
-        if name in MOST:
-            is_allowed, allowed = is_allowed and value <= MOST[name], f"{allowed} and at most {MOST[name]}"
-        if not is_allowed:
-            raise RefusedError(f"--{option_name(name)} {value}: {allowed}")
 
 
 def run_directory(options: LearnerOptions, name: str) -> Path:

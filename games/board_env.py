@@ -21,6 +21,7 @@ import gymnasium
 import numpy as np
 
 from games.catalogue import find_game
+from games.legal_masks import mask_to_bools
 from games.random_bits import random_action, random_below
 from games.render import ansi_board, board_cells, has_picture, rgb_board
 from games.rules import (
@@ -32,7 +33,6 @@ from games.rules import (
     apply,
     is_cut,
     legal_mask,
-    mask_to_bools,
     observe,
     returns,
     to_play,

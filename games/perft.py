@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from games.compiled import count_bits, lowest_bit, njit
+from games.compiled import lowest_bit, njit
+from games.legal_masks import count_actions
 from games.rules import State, apply, game_of, is_over, is_quiet, legal_mask, to_play
 
 MAX_ACTIONS_A_TURN = 12  # more single jumps than one checkers turn can have
@@ -18,11 +19,9 @@ def count_turns(states, masks, level, depth):
     """
     mask = masks[level]
     legal_mask(states[level], mask)
-    total = np.int64(0)
     if depth == 1 and is_quiet(states[level]):
-        for word in range(mask.size):
-            total += count_bits(mask[word])
-        return total
+        return count_actions(mask)
+    total = np.int64(0)
     mover = to_play(states[level])
     for word in range(mask.size):
         actions = mask[word]

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from games.compiled import count_bits, lowest_bit, njit
+from games.compiled import njit
+from games.legal_masks import NO_ACTION, count_actions, nth_action
 
 STREAM_STEP = np.uint64(0x9E3779B97F4A7C15)
 HALF_WORD = np.uint64(32)
@@ -37,20 +38,6 @@ def random_below(streams, index, bound):
 
 @njit
 def random_action(mask, streams, index):
-    """Draw one of the actions of a legal mask, uint64 [W], each as likely as the others; -1 where there is none."""
-    count = np.int64(0)
-    for word in range(mask.size):
-        count += count_bits(mask[word])
-    if count == 0:
-        return np.int64(-1)
-    left = random_below(streams, index, count)
-    for word in range(mask.size):
-        actions = mask[word]
-        in_word = count_bits(actions)
-        if left >= in_word:
-            left -= in_word
-            continue
-        for _ in range(left):
-            actions &= actions - np.uint64(1)
-        return np.int64(word * 64 + lowest_bit(actions))
-    return np.int64(-1)
+    """Draw one of the actions of a legal mask, uint64 [W], all as likely; NO_ACTION where there is none."""
+    count = count_actions(mask)
+    return nth_action(mask, random_below(streams, index, count)) if count else np.int64(NO_ACTION)

@@ -19,6 +19,7 @@ import numpy as np
 from numba.extending import overload
 
 from games.compiled import njit
+from games.legal_masks import mask_to_bools
 from games.refusal import RefusedError
 
 State = Any  # np.record of a registered game's dtype (kernels see it as a numba Record)
@@ -227,12 +228,6 @@ def record_dtype(fields: list[tuple[Any, ...]]) -> np.dtype[Any]:
 def is_legal(mask, action):
     """Say whether an action is in a legal mask, uint64[W]."""
     return (mask[action // 64] >> np.uint64(action % 64)) & np.uint64(1) != 0
-
-
-def mask_to_bools(mask: np.ndarray[Any, Any], num_actions: int) -> np.ndarray[Any, Any]:
-    """Turn mask words uint64[..., W] into bool[..., A]."""
-    as_bytes = np.ascontiguousarray(mask).astype("<u8").view(np.uint8)
-    return np.unpackbits(as_bytes, axis=-1, bitorder="little")[..., :num_actions].astype(bool)
 
 
 @njit

@@ -24,9 +24,10 @@ from games.board_env import (
 )
 from games.catalogue import find_game
 from games.compiled import njit
+from games.legal_masks import is_empty, is_in, mask_to_bools
 from games.random_bits import random_action, random_below
 from games.render import ansi_board, rgb_board
-from games.rules import Game, GameError, States, apply, is_cut, legal_mask, mask_to_bools, observe, returns, to_play
+from games.rules import Game, GameError, States, apply, is_cut, legal_mask, observe, returns, to_play
 
 RANDOM_SIDE = 2
 
@@ -63,19 +64,10 @@ class View(NamedTuple):
 
 
 @njit
-def is_empty(mask):
-    """Say whether no action is legal."""
-    actions = np.uint64(0)
-    for word in mask:
-        actions |= word
-    return actions == 0
-
-
-@njit
 def are_legal(batch, actions, is_legal):
     """Write for every game, bool [B], whether its action is legal; precondition: each is an action of the game."""
     for i in range(actions.size):
-        is_legal[i] = (batch.masks[i, actions[i] >> 6] >> np.uint64(actions[i] & 63)) & np.uint64(1) != 0
+        is_legal[i] = is_in(batch.masks[i], actions[i])
 
 
 @njit

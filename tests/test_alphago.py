@@ -20,7 +20,7 @@ from agents.alphago.policy_games import by_seat, choices, draw_actions, play_gam
 from agents.alphago.reinforce import Experience, learn, opponent_of, policy_gradient_loss
 from agents.alphago.value_learning import play_value_games
 from agents.imitation import command as imitate_command
-from agents.learner_command import check_numbers
+from agents.learner_command import check_ranges
 from games.catalogue import find_game
 from games.compiled import NDArray
 from games.go import area_score, is_legal
@@ -158,7 +158,7 @@ def test_a_value_game_gives_one_position_after_one_even_draw() -> None:
 # --- whole runs -------------------------------------------------------------------------------------------------------
 
 REINFORCE = ["--game", "go-5x5", "--games", "4", "--pool-period", "2", "--checkpoint-period", "1", "--threads", "1"]
-VALUE = ["--game", "go-5x5", "--games", "24", "--games-at-once", "8", "--held-out", "4", "--batch-size", "8"]
+VALUE = ["--game", "go-5x5", "--games", "24", "--games-at-once", "8", "--held-out", "0.25", "--batch-size", "8"]
 VALUE += ["--epochs", "2", "--checkpoint-period", "1", "--threads", "1"]
 FILES = ["--imitating", "x", "--improved", "x"]
 
@@ -282,7 +282,7 @@ def test_few_games_make_one_learning_step(tmp_path: Path, policy_file: Path) -> 
 
 
 def test_numbers_that_are_not_whole_may_be_small() -> None:
-    check_numbers(ReinforceConfig(max_gradient_norm=0.5, learning_rate=0.0, seed=0), ("learning_rate", "seed"))
+    check_ranges(vars(ReinforceConfig(max_gradient_norm=0.5, learning_rate=0.0, seed=0)), reinforce_command.LEAST)
 
 
 @pytest.mark.parametrize(
@@ -290,11 +290,11 @@ def test_numbers_that_are_not_whole_may_be_small() -> None:
     [
         (reinforce_command.main, ["--init", "nowhere"], "--init nowhere: no model file or folder"),
         (reinforce_command.main, ["--init", "x", "--games", "0"], "--games 0: at least 1"),
-        (reinforce_command.main, ["--init", "x", "--threads", "-1"], "--threads -1: at least 1, or 0"),
-        (reinforce_command.main, ["--init", "x", "--max-gradient-norm", "0"], "norm 0.0: a finite number above 0"),
-        (value_command.main, [*FILES, "--threads", "-1"], "--threads -1: at least 1, or 0"),
-        (value_command.main, [*FILES, "--learning-rate", "-1"], "-1.0: a finite number above 0, or 0"),
-        (value_command.main, [*FILES, "--held-out", "1"], "--held-out 1: at least 2"),
+        (reinforce_command.main, ["--init", "x", "--threads", "-1"], "--threads -1: 0 to "),
+        (reinforce_command.main, ["--init", "x", "--max-gradient-norm", "0"], "--max-gradient-norm 0.0: above 0"),
+        (value_command.main, [*FILES, "--threads", "-1"], "--threads -1: 0 to "),
+        (value_command.main, [*FILES, "--learning-rate", "-1"], "-1.0: at least 0"),
+        (value_command.main, [*FILES, "--held-out", "1"], "--held-out 1.0: above 0"),
         (value_command.main, [*FILES, "--game", "checkers"], "are for Go"),
     ],
 )

@@ -10,9 +10,9 @@ import pytest
 
 from agents.alphabeta import Searcher, SearchLimits, expected_return
 from agents.evaluators import anaconda, material
-from agents.evolution.arena import Arena, only_action, random_action
+from agents.evolution.arena import Arena
 from games.checkers import CHECKERS
-from games.compiled import NDArray, njit
+from games.compiled import NDArray
 from games.notation import play_turn
 from games.openings import random_openings
 from games.pdn import parse_fen
@@ -203,39 +203,3 @@ def test_a_match_against_itself_is_even(arena: Arena) -> None:
     won, drawn, lost, _ = arena.match(material(), material(), starts_after(6, 10), (2, 2))
     assert won == lost
     assert won + drawn + lost == 20
-
-
-# --- kernels ----------------------------------------------------------------------------------------------------------
-
-
-def mask_of(*actions: int) -> NDArray:
-    mask = np.zeros(2, np.uint64)
-    for action in actions:
-        mask[action // 64] |= np.uint64(1) << np.uint64(action % 64)
-    return mask
-
-
-@njit
-def draw_actions(mask, count, seed):
-    """Return this many draws, int64[count]."""
-    np.random.seed(seed)  # noqa: NPY002
-    drawn = np.empty(count, np.int64)
-    for i in range(count):
-        drawn[i] = random_action(mask)
-    return drawn
-
-
-def test_only_action() -> None:
-    for action in (0, 63, 64, 127):
-        assert only_action(mask_of(action)) == action
-    for actions in ((0, 1), (63, 64), (3, 127), (64, 65, 66)):
-        assert only_action(mask_of(*actions)) == -1
-
-
-def test_random_actions_are_legal_and_even() -> None:
-    actions = (0, 5, 63, 64, 127)
-    drawn = draw_actions(mask_of(*actions), 5_000, 1)
-    values, counts = np.unique(drawn, return_counts=True)
-    assert tuple(values) == actions
-    assert counts.min() > 850  # of 1,000 expected: more than five deviations
-    assert (draw_actions(mask_of(*actions), 50, 1) == drawn[:50]).all()

@@ -14,6 +14,7 @@ from games.checkers import CHECKERS
 from games.compiled import lowest_bit, njit
 from games.connect_four import CONNECT_FOUR
 from games.go import game as go_game
+from games.legal_masks import mask_to_bools
 from games.rules import (
     CONTRACT,
     Game,
@@ -26,7 +27,6 @@ from games.rules import (
     is_over,
     is_quiet,
     legal_mask,
-    mask_to_bools,
     observe,
     record_dtype,
     register,

@@ -392,7 +392,7 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--stop-after", "-1"], "--stop-after -1: a number of minutes"),
         (["--shards", "200"], "--shards 200: at most --batch-size 128"),
         (["--optimiser-epsilon", "0"], "--optimiser-epsilon 0.0: at least"),
-        (["--processes", "-1"], "--processes -1: at least 1, or 0"),
+        (["--processes", "-1"], "--processes -1: at least 0"),
         (["--game", "pongg"], "no Atari game 'pongg'"),
         (["--random-shift", "50"], "--random-shift 50: at most 41"),
     ],

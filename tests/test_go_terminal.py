@@ -271,6 +271,8 @@ def test_a_game_through_a_pipe() -> None:
         (("--size", "9", "--handicap", "10"), "a fixed handicap of 10 stones on 9x9"),
         (("--komi", "0.3"), "komi 0.3"),
         (("--bot", "random"), "--bot needs --gtp"),
+        (("--resign", "0.1"), "--resign needs --gtp"),
+        (("--gtp", "--delay", "1"), "--delay has no meaning with --gtp"),
         (("--gtp", "--black", "random"), "--black has no meaning with --gtp"),
         (("--gtp", "--resign", "2"), "--resign 2 is no chance to win"),
         (("--white", "hub:engine", "--size", "9"), "hub plays checkers, not go"),

@@ -148,7 +148,7 @@ def test_a_limit_of_this_call_saves_and_ends(tmp_path: Path, games: Path, capfd:
         (["--data", "{games}", "--batch-size", "0"], "--batch-size 0: at least 1"),
         (["--data", "{games}", "--threads", "100000"], "--threads 100000: 0 to"),
         (["--data", "{games}", "--seed", "4294967296"], "--seed 4294967296: 0 to 4294967295"),
-        (["--data", "{games}", "--held-out", "0"], "--held-out 0"),
+        (["--data", "{games}", "--held-out", "0"], "--held-out 0.0: above 0"),
         (["--data", "{games}", "--warmup", "1.5"], "--warmup 1.5: 0 to 1"),
     ],
     ids=lambda value: " ".join(value[2:]) if isinstance(value, list) else "",

@@ -41,8 +41,8 @@ class ValueConfig:
     """games played in step"""
     epochs: int = 6
     """times that learning sees every position, each time under a symmetry drawn anew"""
-    held_out: int = 16
-    """one game in this many is kept for validation; at least 2"""
+    held_out: float = 0.0625
+    """share of the games that is kept apart for validation"""
     batch_size: int = 128
     """positions of a learning step"""
     learning_rate: float = 1e-3

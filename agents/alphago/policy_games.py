@@ -15,7 +15,8 @@ from games.batches import apply_all, describe, legal_masks, outcomes
 from games.compiled import NDArray, njit
 from games.go_board import point_of
 from games.go_playouts import fills_eye
-from games.rules import Game, States, mask_to_bools
+from games.legal_masks import mask_to_bools
+from games.rules import Game, States
 
 Whose = Callable[[int, NDArray], NDArray]
 Hear = Callable[[int, NDArray, States, NDArray, NDArray], None]  # policy, games [n], positions, choices [n, A], actions

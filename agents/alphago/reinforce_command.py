@@ -11,7 +11,10 @@ import tyro
 from agents import learner_command
 from agents.alphago.config import REINFORCE_PRESETS, ReinforceConfig
 
-LEAST_ZERO = ("seed", "learning_rate")  # options that may be 0
+LEAST: dict[str, float] = {  # of the options that cannot be 0
+    **dict.fromkeys(("iterations", "games", "pool_period", "batch_size", "checkpoint_period"), 1),
+    "max_gradient_norm": learner_command.POSITIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,7 @@ def main(arguments: list[str]) -> int:
 
         from agents.alphago.reinforce_run import train_from  # here and not above: --help need not wait for torch
 
-        learner_command.check_numbers(options, least_zero=("threads",))
-        learner_command.check_numbers(options.config, least_zero=LEAST_ZERO)
+        learner_command.check_ranges({**vars(options), **vars(options.config)}, LEAST)
         train_from(options, Console(stderr=True))
 
     return learner_command.run("train.py reinforce", train)

@@ -10,9 +10,12 @@ import tyro
 
 from agents import learner_command
 from agents.alphago.config import VALUE_PRESETS, ValueConfig
-from games.refusal import RefusedError
 
-LEAST_ZERO = ("seed", "learning_rate", "weight_decay")  # options that may be 0
+LEAST = {  # of the options that cannot be 0
+    **dict.fromkeys(("games", "games_at_once", "epochs", "batch_size", "checkpoint_period"), 1),
+    "held_out": learner_command.POSITIVE,
+}
+MOST = {"held_out": 0.9}
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,7 @@ def main(arguments: list[str]) -> int:
 
         from agents.alphago.value_run import train_from  # here and not above: --help need not wait for torch
 
-        learner_command.check_numbers(options, least_zero=("threads",))
-        learner_command.check_numbers(options.config, least_zero=LEAST_ZERO)
-        if options.config.held_out < 2:
-            raise RefusedError(f"--held-out {options.config.held_out}: at least 2, or no game is left to learn from")
+        learner_command.check_ranges({**vars(options), **vars(options.config)}, LEAST, MOST)
         train_from(options, Console(stderr=True))
 
     return learner_command.run("train.py value", train)

@@ -211,7 +211,8 @@ class ValueLearner:
         ]
         positions = Positions(pack("go", "value", found))
         numbers = positions.ends - [len(actions) for actions in self.actions] + self.plies
-        is_apart = np.arange(len(found)) % self.config.held_out == 0
+        shares = np.floor(np.arange(-1, len(found)) * self.config.held_out)  # grow by 1 where a game is kept apart
+        is_apart = np.diff(shares) > 0
         return PositionReader(positions, self.features), numbers[~is_apart], numbers[is_apart]
 
     # --- keeping ------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import tyro
 
 from agents import learner_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError, check
-from agents.learner_command import MOST_SEED, notice_on, resume_command, run_directory
+from agents.learner_command import MOST_SEED, check_ranges, notice_on, resume_command, run_directory
 from agents.model_files import BEST_FILE, MODEL_FILE, find_model
 
 if TYPE_CHECKING:
@@ -133,10 +133,7 @@ def train(options: Options, console: Console) -> None:
 
     begun = time.monotonic()
     check(options.config, PRESETS[options.preset])
-    if not 0 <= options.stop_after < math.inf:
-        raise DqnConfigError(f"--stop-after {options.stop_after:g}: a number of minutes, or 0 for never")
-    if options.processes < 0:
-        raise DqnConfigError(f"--processes {options.processes}: at least 1, or 0 for one a processor")
+    check_ranges(vars(options), {}, error=DqnConfigError)
     config = dataclasses.replace(options.config, game=find_game(options.config.game))
     options = dataclasses.replace(options, config=config)
     directory = run_directory(options, run_name(config.game, options.preset))

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from agents.learner_command import MOST_SEED, check_ranges, words_of
+from agents.learner_command import check_ranges, words_of
 from games.refusal import RefusedError
 from nets.regulariser_config import RegulariserConfig
 
@@ -170,7 +170,6 @@ LEAST = {  # of the numbers that cannot be 0, or that can be below
 }
 NEED_REPLAY = ("prioritised", "n_step", "double", "distribution", "target_period", "updates", "warmup")
 MOST = {
-    "seed": MOST_SEED,
     **dict.fromkeys(
         (
             *("discount", "lambda_", "epsilon", "evaluation_epsilon", "importance_exponent"),

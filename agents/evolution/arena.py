@@ -14,44 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.alphabeta import ENTRY, NO_ACTION, clear_search, clear_table, search_root, workspace_dtype
-from games.compiled import NDArray, count_bits, lowest_bit, njit
+from agents.alphabeta import ENTRY, clear_search, clear_table, search_root, workspace_dtype
+from games.compiled import NDArray, njit
 from games.endgame.index import NO_TABLES
+from games.legal_masks import NO_ACTION, count_actions, is_empty, nth_action, only_action
 from games.machine import available_processors
 from games.rules import Game, States, apply, is_quiet, legal_mask, returns, to_play
 
 TABLE_BITS = 13  # log2 of a player's table entries: 200 KB, so that a game's tables stay in the processor's cache
-
-
-@njit
-def only_action(mask):
-    """Return the one legal action, or NO_ACTION where there are several; precondition: there is one."""
-    found = np.int64(NO_ACTION)
-    for word in range(mask.size):
-        bits = mask[word]
-        if bits == 0:
-            continue
-        if found != NO_ACTION or bits & (bits - np.uint64(1)) != 0:
-            return np.int64(NO_ACTION)
-        found = np.int64(word * 64 + lowest_bit(bits))
-    return found
-
-
-@njit
-def random_action(mask):
-    """Return a legal action drawn uniformly from numba's generator of this thread."""
-    total = np.int64(0)
-    for word in range(mask.size):
-        total += count_bits(mask[word])
-    skip = np.random.randint(total)  # noqa: NPY002  # the generator that numba compiles
-    for word in range(mask.size):
-        bits = mask[word]
-        while bits != 0:
-            if skip == 0:
-                return np.int64(word * 64 + lowest_bit(bits))
-            skip -= 1
-            bits &= bits - np.uint64(1)
-    return np.int64(NO_ACTION)
 
 
 @njit
@@ -72,16 +42,13 @@ def play_game(search, tables, position, first, second, depths, seed, searched, s
     num_searched = 0
     while True:
         legal_mask(position[0], mask)
-        any_legal = np.uint64(0)
-        for word in range(mask.size):
-            any_legal |= mask[word]
-        if any_legal == 0:
+        if is_empty(mask):
             return returns(position[0]), num_searched
         player = to_play(position[0])
         action = only_action(mask)
         if action == NO_ACTION:
             if depths[player] == 0:
-                action = random_action(mask)
+                action = nth_action(mask, np.random.randint(count_actions(mask)))  # noqa: NPY002  # numba's generator
             else:
                 search.states[0] = position[0]
                 if player == 0:

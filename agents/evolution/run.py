@@ -30,7 +30,6 @@ from agents.evolution.evolve import (
     first_state,
 )
 from agents.learner_command import (
-    MOST_SEED,
     check_ranges,
     notice_on,
     option_name,
@@ -72,7 +71,6 @@ LEAST: dict[str, float] = {  # of the options that cannot be 0, or can be less
     "checkpoint_period": 1,
 }
 MOST: dict[str, float] = {
-    "seed": MOST_SEED,
     "depth": MAX_DEPTH,
     "extension": MAX_DEPTH,
     "control_depth": MAX_DEPTH,
@@ -120,7 +118,7 @@ def check(options: Options) -> None:
     ending = [name for name, fields in CHECKERS.rule_sets.items() if any(fields[limit] for limit in DRAW_LIMITS)]
     if rules not in ending:  # games between kings would go on for ever
         raise RefusedError(f"--rules {rules}: there are {', '.join(ending)}")
-    check_ranges({**dataclasses.asdict(options.config), "workers": options.workers}, LEAST, MOST, RefusedError)
+    check_ranges({**dataclasses.asdict(options.config), "workers": options.workers}, LEAST, MOST)
     for method, names in ONLY_FOR.items():
         for name in names if options.config.method != method else ():
             value = getattr(options.config, name)

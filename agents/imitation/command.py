@@ -13,7 +13,10 @@ from agents import learner_command
 from agents.imitation.config import PRESETS, ImitateConfig, ImitateError
 
 DATA = Path("data")  # where records lie unless told: data/go, data/checkers
-LEAST = {"batch_size": 1, "validation_positions": 1, "period": 1}  # of the options that cannot be 0
+LEAST = {  # of the options that cannot be 0
+    **dict.fromkeys(("batch_size", "validation_positions", "period"), 1),
+    "held_out": learner_command.POSITIVE,
+}
 MOST = {"warmup": 1.0, "average": 0.999999, "held_out": 0.9}
 DEFAULT_PRESET = {"checkers": "checkers"}  # of the games that quick is not for
 
@@ -91,7 +94,7 @@ def check(options: Options) -> None:
     """Raise ImitateError, in one line, for a value that no run can have."""
     config = options.config
     values = {**dataclasses.asdict(config), "stop_after": options.stop_after, "threads": options.threads}
-    learner_command.check_ranges(values, LEAST, {**MOST, **learner_command.MOST}, ImitateError)
+    learner_command.check_ranges(values, LEAST, MOST, ImitateError)
     if not config.positions and not config.minutes:
         raise ImitateError("--positions 0 --minutes 0: one of them must say how long to train")
     preset = PRESETS[options.preset]
@@ -100,8 +103,6 @@ def check(options: Options) -> None:
             raise ImitateError(f"--{name} {getattr(config, name)}: --init brings its own; --grow makes it larger")
     if config.grow and options.init is None:
         raise ImitateError(f"--grow {config.grow}: which network? --init names it")
-    if not config.held_out:
-        raise ImitateError("--held-out 0: some games must be kept apart for validation")
 
 
 def data_paths(options: Options) -> tuple[Path, ...]:

@@ -12,10 +12,10 @@ from agents import learner_command
 from agents.selfplay.config import PRESETS, SelfPlayConfig
 from games.refusal import RefusedError
 
-LEAST_ZERO = (  # options that may be 0
-    *("considered", "noise", "drawn", "seed", "match_period"),
-    *("warmup", "weight_decay", "average", "l1", "l2", "max_norm"),
-)
+LEAST: dict[str, float] = {  # of the options that cannot be 0
+    **dict.fromkeys(("batch_size", "iterations", "games", "games_at_once", "visits", "window", "match_games"), 1),
+    **dict.fromkeys(("learning_rate", "value_weight", "noise_alpha", "reuse"), learner_command.POSITIVE),
+}
 MOST = {"noise": 1.0, "warmup": 1.0, "average": 0.999999}
 
 
@@ -76,11 +76,7 @@ def main(arguments: list[str]) -> int:
 def check(options: Options) -> None:
     """Raise RefusedError for options that no run can have, and for those that would have no effect."""
     config = options.config
-    learner_command.check_numbers(options, least_zero=("threads", "stop_after"))
-    learner_command.check_numbers(config, LEAST_ZERO)
-    for name, most in MOST.items():
-        if getattr(config, name) > most:
-            raise RefusedError(f"--{name} {getattr(config, name):g}: at most {most:g}")
+    learner_command.check_ranges({**vars(options), **vars(config)}, LEAST, MOST)
     if config.considered > config.visits:
         raise RefusedError(f"--considered {config.considered}: at most --visits {config.visits}")
     if config.match_games % 2:

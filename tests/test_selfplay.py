@@ -384,7 +384,7 @@ def test_presets_are_configurations_that_a_run_can_have() -> None:
     [
         (["--games", "0"], "--games 0: at least 1"),
         (["--value-weight", "0"], "--value-weight 0.0: above 0"),
-        (["--noise", "2", "--considered", "0"], "--noise 2: at most 1"),
+        (["--noise", "2", "--considered", "0"], "--noise 2.0: 0 to 1"),
         (["--noise", "0.5"], "--noise 0.5: only with --considered 0"),
         (["--considered", "0", "--noise", "0", "--noise-alpha", "3"], "--noise-alpha 3.0: only with --noise"),
         (["--match-games", "5"], "--match-games 5: an even number"),

@@ -7,8 +7,11 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
+
+import docstring_parser
+from docstring_parser import DocstringStyle
 
 ResultT = TypeVar("ResultT")
 
@@ -40,7 +43,7 @@ def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:
     """Return what `parse`, a call of tyro, reads; where it ends the program, say why in one line."""
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), _whole_paragraphs():
             read = parse()
     except SystemExit:
         if said.getvalue():
@@ -48,6 +51,28 @@ def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:
         raise
     sys.stderr.write(said.getvalue())
     return read
+
+
+@contextlib.contextmanager
+def _whole_paragraphs() -> Iterator[None]:
+    """Inside the block tyro wraps the help of an option as one paragraph.
+
+    It takes a line that begins with anything but a letter for one of a list, and the lines of an attribute's docstring,
+    but for the first, begin with the indentation of the source.
+    """
+    parse_from_object = docstring_parser.parse_from_object
+
+    def parse_as_paragraphs(obj: Any, style: DocstringStyle = DocstringStyle.AUTO) -> docstring_parser.Docstring:
+        docstring = parse_from_object(obj, style)
+        for parameter in docstring.params:
+            parameter.description = " ".join((parameter.description or "").split()) or None
+        return docstring
+
+    docstring_parser.parse_from_object = parse_as_paragraphs
+    try:
+        yield
+    finally:
+        docstring_parser.parse_from_object = parse_from_object
 
 
 def _said_widely(parse: Callable[[], object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from agents.command_line import in_one_line
 
 ROOT = Path(__file__).parents[1]
+WIDE = {"COLUMNS": "1000"}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,12 @@ def test_what_does_not_parse_is_refused_in_one_line(command: str, line: str) -> 
     ended = subprocess.run([sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2 and ended.stdout == ""
     assert ended.stderr.startswith(line) and ended.stderr.count("\n") == 1
+
+
+def test_help_is_wrapped_in_paragraphs() -> None:
+    command = [sys.executable, "train.py", "dqn", "--help"]
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True, env=os.environ | WIDE)
+    assert "once games that are being scored are over; 0 for never (default: 0.0)" in told.stdout
 
 
 def test_a_text_that_is_no_box_is_told_as_it_is() -> None:

@@ -288,20 +288,11 @@ def play(tournament: Tournament, workers: int, console: Console) -> bool:
 @contextlib.contextmanager
 def progress(tournament: Tournament, console: Console) -> Iterator[Callable[[], None]]:
     """Show a bar, the time left and the leader; the block calls what it gets after each game."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from agents.steps_bar import games_bar
 
     points = dict.fromkeys((player.name for player in tournament.players), 0.0)
     counted = 0
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("games"), TimeElapsedColumn(), TextColumn("left"),
-               TimeRemainingColumn(), TextColumn("{task.description}", markup=False))  # fmt: skip
-    with Progress(*columns, console=console) as bar:
+    with games_bar(console) as bar:
         task = bar.add_task("", total=len(tournament.games), completed=len(tournament.records))
 
         def advance() -> None:

@@ -1,4 +1,4 @@
-"""A line of live progress: steps done, what they brought, the time left."""
+"""A line of live progress: steps or games done, what they brought, the time left."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Column, Table
@@ -41,6 +42,14 @@ def live_bar(console: Console, *counts: ProgressColumn) -> Progress:
     time_left = TimeRemainingColumn(table_column=Column(no_wrap=True))
     columns = (*counts, BarColumn(None), TextColumn("{task.fields[shown]}"), time_left)
     return _Line(*columns, console=console, disable=not console.is_terminal)
+
+
+def games_bar(console: Console, *, transient: bool = False) -> Progress:
+    """Return a bar, games done, the time taken and left, and the task's description; `transient`: gone at the end."""
+    counts = (BarColumn(), MofNCompleteColumn(), TextColumn("games"))
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    description = TextColumn("{task.description}", markup=False)
+    return Progress(*counts, *times, description, console=console, transient=transient)
 
 
 class StepsBar:

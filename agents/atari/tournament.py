@@ -198,16 +198,8 @@ def play(plan: Plan, workers: int, console: Console) -> tuple[Results, int]:
 
     That is 130 after Ctrl-C, and 2 where a process that played has died.
     """
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     from agents.atari.evaluation import play_tasks
+    from agents.steps_bar import games_bar
     from games.atari_frames import compile_kernels
     from games.compiled import announce_compilation
     from games.machine import available_processors
@@ -217,12 +209,10 @@ def play(plan: Plan, workers: int, console: Console) -> tuple[Results, int]:
     keys, tasks = zip(*plan.parts, strict=True)
     results: Results = {}
     status = STOPPED
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("games"), TimeElapsedColumn(), TextColumn("left"),
-               TimeRemainingColumn(), TextColumn("{task.description}", markup=False))  # fmt: skip
     finished = play_tasks(tasks, min(workers or available_processors(), len(tasks)))
     stopping = contextlib.suppress(KeyboardInterrupt)
     try:
-        with stopping, contextlib.closing(finished), Progress(*columns, console=console, transient=True) as bar:
+        with stopping, contextlib.closing(finished), games_bar(console, transient=True) as bar:
             progress = bar.add_task("", total=sum(len(task.numbers) for task in tasks))
             for index, games in finished:
                 player, game, _ = keys[index]

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from agents.command_line import end, parsed
+from agents.command_line import parsed
+from games.program_end import end
 
 if TYPE_CHECKING:
     from games.rules import Game

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from agents.command_line import end, parsed
+from agents.command_line import parsed
+from games.program_end import end
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -158,7 +159,7 @@ def run(options: Options) -> int:
 def check_options(options: Options) -> None:
     """Refuse numbers and combinations that make no tournament."""
     if len(options.players) < 2:
-        raise TournamentError(f"{len(options.players)} players named, and a tournament needs two or more")
+        raise TournamentError("one player named, and a tournament needs two or more")
     for name, value, least in (("games", options.games, 1), ("seed", options.seed, 0), ("workers", options.workers, 0)):
         if value < least:
             raise TournamentError(f"--{name} {value} is less than {least}")

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import docstring_parser
 from docstring_parser import DocstringStyle
@@ -20,23 +20,12 @@ RULE = re.compile(r"^[│|] [─-]{3,} *[│|]$")
 LINE = re.compile(r"^[│|] (.*?) *[│|]$")
 OPTION = re.compile(r"^ {4}(--[\w-]+)")
 HELP = ("For full helptext", "Argument helptext")
+MISPLACED = re.compile(r"misplaced options: +(\S+) \(applied to ([^)]*)\)")
 PARSING = re.compile(r"^Error parsing (--[\w-]+): (.*)$")
 NUMBERS = {"INT": "a whole number", "FLOAT": "a number"}
 NO_NUMBER = re.compile(r"(?:invalid literal for (int)|could not convert string to float).*: '(.*)'$")
 NOT_EITHER = re.compile(r"no type matching \{None\}\|(.*) could be instantiated from \['(.*?)'\]")
 NO_CHOICE = re.compile(r"^invalid choice '(.*)' for argument '(--[\w-]+)'\. Expected one of \((.*)\)\.$")
-CLOSED_PIPE = 141  # the exit status of a program whose reader has gone, as shells have it
-
-
-def end(main: Callable[[], int]) -> NoReturn:
-    """Run a program and exit with its status, silently where nobody reads on, as after `| head`."""
-    try:
-        status = main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or python complains when it flushes
-        status = CLOSED_PIPE
-    sys.exit(status)
 
 
 def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:
@@ -100,6 +89,8 @@ def in_one_line(box: str) -> str:
     told = [_told(section) for section in sections if section and not section[0].startswith(HELP)]
     if not told:
         return box.strip()
+    if misplaced := MISPLACED.search(told[0]):  # of another game, say, to which tyro points
+        return f"no option {misplaced[1]} in {misplaced[2]}; its --help lists them"
     if parsing := PARSING.match(told[0]):
         return _refused_value(*parsing.groups())
     if choice := NO_CHOICE.match(told[0]):

@@ -40,6 +40,10 @@ class EngineProcess:
             words = shlex.split(command)
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+        except FileNotFoundError:
+            raise self.error(
+                f"cannot be started: no program {words[0]!r} on the path (Debian's games lie in /usr/games)"
+            ) from None
         except (OSError, ValueError, IndexError) as error:
             raise self.error(f"cannot be started: {error}") from None
         process = self._process

@@ -64,6 +64,9 @@ def parse(
         preset = value_given("--preset", words) or getattr(options, "preset", "")
         name = run_name(preset, arguments) if run_name else f"{learner}-{preset}"
         directory = Path(out) if out else newest_run(name)
+        if directory is None and not value_given("--preset", arguments):
+            directory = _newest_of_any_preset(learner, value_given("--game", arguments))
+            usual = [*usual, "--out", str(directory)] if directory else usual
         begun_with = _words_of_run(learner, directory)
         begun_preset = value_given("--preset", begun_with)
         if begun_preset and value_given("--preset", arguments) not in ("", begun_preset):
@@ -77,6 +80,16 @@ def parse(
             given.setdefault(field.name, tyro.MISSING)  # must be said on the command line
     default = options(**given)
     return parsed(program, lambda: tyro.cli(options, args=words, default=default, prog=program))
+
+
+def _newest_of_any_preset(learner: str, game: str) -> Path | None:
+    """Return the run among runs/LEARNER-... that was written to last, of a game where one is given, or None."""
+    found = []
+    for directory in RUNS.glob(f"{learner}-*"):
+        words = _words_of_run(learner, directory)
+        if words and game in ("", value_given("--game", words)):
+            found.append(directory)
+    return max(found, key=lambda directory: directory.stat().st_mtime, default=None)
 
 
 def _words_of_run(learner: str, directory: Path | None) -> list[str]:

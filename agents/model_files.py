@@ -29,6 +29,16 @@ def find_model(path: str | Path) -> Path | None:
     return None
 
 
+def is_run(path: str | Path) -> bool:
+    """Say whether a learner's run lies in the folder at a path."""
+    return (Path(path) / "checkpoints").is_dir()
+
+
+def no_model(path: str | Path) -> str:
+    """Return in words what is at a path where `find_model` finds nothing."""
+    return "a run that has saved no model yet" if is_run(path) else "no model file or folder"
+
+
 def check_made_for(game: Game, file: Path, header: Mapping[str, Any]) -> None:
     """Raise PlayerError where a model file's header tells of another game, or of other rules."""
     if header.get("game") not in (game.name, game.family):  # a network of Go may play on several sizes

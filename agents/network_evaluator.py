@@ -16,7 +16,7 @@ import torch
 
 from agents.analysis import PlayerError
 from agents.mcts.search import LeafEvaluator
-from agents.model_files import check_made_for, find_model
+from agents.model_files import check_made_for, find_model, no_model
 from games.compiled import NDArray
 from games.rules import Game, GameError, States, observe_batch, to_play
 from games.symmetries import action_maps, num_symmetries, turn
@@ -174,7 +174,7 @@ def load_policy(path: str | Path, option: str, game: Game | None = None) -> Poli
     """
     file = find_model(path)
     if file is None:
-        raise PlayerError(f"{option} {path}: no model file or folder")
+        raise PlayerError(f"{option} {path}: {no_model(path)}")
     model, header = load_model(file)
     try:
         if game is not None:

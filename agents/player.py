@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from agents.analysis import Analysis, PlayerError, Progress
-from agents.model_files import check_made_for, find_model
+from agents.model_files import check_made_for, find_model, is_run, no_model
 from games.compiled import NDArray
 from games.refusal import RefusedError
 from games.rules import Game, State, States
@@ -348,6 +348,8 @@ def _make_alphabeta(
 def _model_for(game: Game, spec: str, path: str) -> Path:
     """Return the model file that a spec names; PlayerError where there is none or it is of another game."""
     file = find_model(path)
+    if file is None and is_run(path):
+        raise PlayerError(f"player {spec!r}: {no_model(path)}")
     if file is None:
         raise PlayerError(
             f"player {spec!r}: no player and no model file or folder{_near(path, PLAYERS)}; there are: {EXAMPLES}"

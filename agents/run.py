@@ -330,8 +330,9 @@ def _open(
     if saved_config is not None:
         _check_budget(saved_config, config, extendable, saved_step)
     if resume and manifest is None:
-        found = "there is no such run" if saved_config is None else "nothing was saved"
-        notice(f"run {directory}: {found} yet, so it starts afresh")
+        found = "there is no such run yet" if saved_config is None else "nothing was saved yet"
+        beside = _others_beside(directory) if saved_config is None else ""
+        notice(f"run {directory}: {found}{beside}, so it starts afresh")
     for name, old, new in _changes(saved_config, config) if saved_config is not None else ():
         notice(f"run {directory}: {name} was {old} and is now {new}")
     remove_temporaries(directory)
@@ -354,6 +355,13 @@ def _open(
         )
     events = new_events(directory / "tensorboard", saved_step + 1) if new_events else None
     return Run(directory, lock, saved_step, metrics, timing, events)
+
+
+def _others_beside(directory: Path) -> str:
+    """Return in parentheses the names of a few runs that lie beside a directory, the newest first, or nothing."""
+    found = sorted(directory.parent.glob(f"*/{_CONFIG}"), key=lambda path: -path.stat().st_mtime)
+    names = [path.parent.name for path in found[:3]]
+    return f" (the newest there: {', '.join(names)})" if names else ""
 
 
 def read_arguments(directory: Path) -> list[str]:
@@ -424,6 +432,9 @@ def _read_config(directory: Path) -> dict[str, Any] | None:
 
 def _check_config(saved: dict[str, Any], wanted: dict[str, Any], extendable: Collection[str]) -> None:
     """Refuse to go on under another config."""
+    learner = saved.get("learner")
+    if learner != wanted.get("learner") and isinstance(learner, str):
+        raise RunError(f"it is a run of another learner: train.py {learner} goes on with it; or choose another --out")
     changes = [(name, old, new) for name, old, new in _changes(saved, wanted) if name not in extendable]
     if changes:
         listing = ", ".join(f"{name} was {old} and is now {new}" for name, old, new in changes)

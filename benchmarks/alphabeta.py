@@ -11,7 +11,7 @@ from rich.table import Table
 
 from agents.alphabeta import MAX_DEPTH, Searcher, SearchLimits
 from agents.evaluators import Evaluator, anaconda, lines, load_evaluator, material
-from agents.model_files import find_model
+from agents.model_files import find_model, no_model
 from benchmarks.peers import PeerMissingError, open_spiel_checkers, open_spiel_searcher
 from benchmarks.positions import PLIES, after_lines, random_lines
 from benchmarks.timing import BenchError, Document, installed_version, rate_fields, time_fields
@@ -74,7 +74,7 @@ def model_path(name: str) -> Path:
     """Return the model file at a path or in a folder, as player specs name it."""
     path = find_model(name)
     if path is None:
-        raise BenchError(f"--model {name}: no model file or folder there")
+        raise BenchError(f"--model {name}: {no_model(name)}")
     return path
 
 

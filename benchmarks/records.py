@@ -64,7 +64,7 @@ def read(data: list[Path], game: Game) -> Loaded:
     """Return what lies at some paths; faults are told on stderr at once, for they may leave nothing to measure."""
     loaded = load_records(data, game.family, workers=0)
     if loaded.faults:
-        print(fault_line(loaded.faults), file=sys.stderr)
+        print(fault_line(loaded.faults, game.family), file=sys.stderr)
     return loaded
 
 

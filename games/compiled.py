@@ -8,6 +8,7 @@ kernel is declared, at a folder named by a hash of every kernel source; an edit 
 from __future__ import annotations
 
 import atexit
+import functools
 import hashlib
 import os
 import re
@@ -108,19 +109,30 @@ class _Announcer(event.Listener):
 
     def __init__(self) -> None:
         self.announced = False
+        self.compiling = 0  # kernels, one for the sake of another
 
     def on_start(self, event: Any) -> None:
+        self.compiling += 1
         if not self.announced:
             self.announced = True
-            print("compiling kernels, once: this takes up to a minute ...", file=sys.stderr, flush=True)
+            print("compiling kernels, which are kept: this takes up to a minute ...", file=sys.stderr, flush=True)
 
     def on_end(self, event: Any) -> None:
-        pass
+        self.compiling -= 1
 
 
+_ANNOUNCER = _Announcer()
+
+
+@functools.cache
 def announce_compilation() -> None:
     """From now on say so, on stderr, when the first kernel of this process has to be compiled."""
-    event.register("numba:compile", _Announcer())
+    event.register("numba:compile", _ANNOUNCER)
+
+
+def is_compiling() -> bool:
+    """Say whether a kernel is being compiled, since `announce_compilation`."""
+    return _ANNOUNCER.compiling > 0
 
 
 # --- bit operations -------------------------------------------------------------------------------------------------

@@ -208,12 +208,16 @@ def _go_name(state: State, turn: Turn) -> str:
 
 def _go_meanings(text: str, turns: list[Turn], state: State) -> list[Turn] | None:
     action = read_vertex(text, int(state.rows), int(state.columns))
-    return None if action is None else [turn for turn in turns if turn == (action,)]
+    if action is None:
+        return [] if VERTEX.fullmatch(text) else None
+    return [turn for turn in turns if turn == (action,)]
 
 
 def _why_illegal_in_go(state: State, text: str) -> str:
-    action = read_vertex(text, int(state.rows), int(state.columns))
-    assert action is not None, f"{text!r} has been read before"
+    rows, columns = int(state.rows), int(state.columns)
+    action = read_vertex(text, rows, columns)
+    if action is None:
+        return f"the board is A1 to {vertex_name(columns - 1, rows, columns)}"
     return why_illegal_in_go(state, action)
 
 

@@ -27,6 +27,10 @@ WIDE = {"COLUMNS": "1000"}
         ("play.py atari --explain x", "play.py: --explain x: gradcam, gradients, integrated, perturbation\n"),
         ("train.py dqn --loss x", "train.py dqn: --loss x: clipped, squared\n"),
         ("play.py chess", "play.py: Unrecognized options: chess; Available subcommands: checkers, connect_four"),
+        (
+            "play.py connect_four --black random",
+            "play.py: no option --black in play.py connect_four; its ",
+        ),
         ("play.py go --size", "play.py: Missing value for argument '--size'. Expected 1 values."),
         ("tournament.py", "tournament.py: Missing from tournament.py: GAME checkers, connect_four, go or, with"),
         ("tournament.py atari --episodes x", "tournament.py atari: --episodes x: a whole number"),

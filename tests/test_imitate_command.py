@@ -190,6 +190,25 @@ def test_without_records_a_run_that_is_not_there_is_told_first(
     assert capsys.readouterr().err.startswith(f"train.py imitate: {words}")
 
 
+def test_resume_finds_the_newest_run_of_any_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, (name, words) in enumerate(
+        {
+            "imitate-alphago13": ["imitate", "--preset", "alphago13"],
+            "imitate-small": ["imitate", "--preset", "small", "--seed", "3"],
+            "imitate-checkers": ["imitate", "--preset", "checkers", "--game", "checkers"],
+            "imitate-other": ["dqn"],
+        }.items()
+    ):
+        run = tmp_path / "runs" / name
+        run.mkdir(parents=True)
+        (run / "arguments.json").write_text(json.dumps(words))
+        os.utime(run, (number, -number if name == "imitate-checkers" else number))
+    options = imitate_command.parse(["--resume"])
+    assert (options.preset, options.config.seed, options.out) == ("small", 3, Path("runs/imitate-small"))
+    assert imitate_command.parse(["--resume", "--preset", "clark-storkey"]).out is None
+
+
 def test_a_game_has_its_own_preset_unless_one_is_asked_for() -> None:
     assert imitate_command.parse([]).config == PRESETS["quick"]
     assert imitate_command.parse(["--game", "checkers"]).config == PRESETS["checkers"]

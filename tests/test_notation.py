@@ -210,9 +210,15 @@ def test_go_on_a_rectangle():
     assert parse_turn(state, "pass") == (15,)
 
 
-@pytest.mark.parametrize("text", ["I4", "F1", "A4", "A0", "44", "D", "", "K1", "dd", "\u212a1", "A\u0661"])
-def test_what_is_no_vertex_of_the_board(text):
+@pytest.mark.parametrize("text", ["I4", "44", "D", "", "dd", "\u212a1", "A\u0661"])
+def test_what_is_no_vertex(text):
     with pytest.raises(NotationError, match="write it like D4"):
+        parse_turn(go.game(3, 5).new(1)[0], text)
+
+
+@pytest.mark.parametrize("text", ["F1", "A4", "A0", "K1"])
+def test_what_is_off_the_board(text):
+    with pytest.raises(NotationError, match=f"'{text}' is not legal here; the board is A1 to E3$"):
         parse_turn(go.game(3, 5).new(1)[0], text)
 
 

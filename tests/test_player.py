@@ -88,6 +88,12 @@ def test_make_player_refuses(spec: str, expected: str) -> None:
     assert expected in str(caught.value)
 
 
+def test_a_run_without_a_model_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(PlayerError, match="a run that has saved no model yet$"):
+        make_player(str(tmp_path), CHECKERS)
+
+
 def test_make_player_knows_who_plays_what() -> None:
     with pytest.raises(PlayerError, match="material plays checkers, not connect_four"):
         make_player("material:depth=2", CONNECT_FOUR)

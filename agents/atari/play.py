@@ -115,6 +115,9 @@ def play(setting: Setting) -> int:
     except (LeaveError, KeyboardInterrupt):
         console.print("stopped: ", end="")
     console.print(session.result(), soft_wrap=True)
+    for path in (setting.video, setting.picture):
+        if path is not None:
+            console.print(f"written: {path}", soft_wrap=True, markup=False)
     return 0
 
 
@@ -288,7 +291,8 @@ class Session:
         )
         how = "cut off" if self.was_cut_off else "over" if self.has_ended else "not over"
         return (
-            f"{player.name} in {player.game} ({player.protocol.name}): {game.score:,} points{share}; "
+            f"{player.name} in {player.game} ({player.protocol.name}): "
+            f"{game.score:,} point{'s' * (game.score != 1)}{share}; "
             f"{how} after {game.steps // self._acts_per_step:,} steps, {game.frames:,} frames"
         )
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.model_files import find_model
+from agents.model_files import find_model, is_run, no_model
 from games.atari import (
     FULL_ACTION_SET,
     VERSION,
@@ -130,6 +130,8 @@ def find_models(spec: str, notice: Callable[[str], None]) -> list[AtariModel]:
         return [read_model(file)]
     folders = [find_model(folder.absolute()) for folder in sorted(Path(spec).glob("*/"))]
     files = [*sorted(Path(spec).glob("*.safetensors")), *(found for found in folders if found is not None)]
+    if not files and is_run(spec):
+        raise AtariError(f"player {spec!r}: {no_model(spec)}")
     if not files:
         raise AtariError(f"player {spec!r}: neither {RANDOM} nor a model file, its folder or a folder of such folders")
     models, others = [], []

@@ -170,7 +170,7 @@ def read_records(options: Options, game: Game, console: Console) -> Records:
             on_progress=lambda name, done, total: status.update(f"reading the records: {done / total:.0%}  {name}"),
         )
     if loaded.faults:
-        notice_on(console)(fault_line(loaded.faults))
+        notice_on(console)(fault_line(loaded.faults, game.family))
     return loaded.records
 
 

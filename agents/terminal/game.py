@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from agents.player import OutsidePlayer, Player, SearchingPlayer, make_player
 from agents.terminal.board_view import beside, view_of
 from agents.terminal.styles import Heat, Played, style_of
 from agents.umpire import Verdict, make_umpire
+from games.compiled import is_compiling
 from games.notation import NotationError, Turn, legal_turns, parse_turn, play_turn, turn_name
 from games.rules import RESIGN, Game, State, States, apply, is_over, to_play
 
@@ -181,7 +183,9 @@ class TerminalGame:
                 with self._console.status(f"{who} is thinking", spinner=spinner) as status:
                     while thread.is_alive():
                         thread.join(0.1)
-                        if self._latest is not None:
+                        if is_compiling():
+                            status.update(f"{who} is thinking: kernels are being compiled, which are kept")
+                        elif self._latest is not None:
                             status.update(f"{who} is thinking: {self._summary(self._latest)}")
         except KeyboardInterrupt:
             if isinstance(player, SearchingPlayer):
@@ -210,7 +214,8 @@ class TerminalGame:
             try:
                 turn = parse_turn(self._state, text)
             except NotationError as error:
-                self._say(f"{error} (help lists the commands)")
+                near = difflib.get_close_matches(command.lower(), self._commands, n=1)
+                self._say(f"{error} ({f'did you mean {near[0]}?' if near else 'help lists the commands'})")
             else:
                 self._push(turn)
                 self._draw()

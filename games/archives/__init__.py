@@ -73,12 +73,13 @@ def load_records(
     )
 
 
-def fault_line(faults: Sequence[Fault]) -> str:
+def fault_line(faults: Sequence[Fault], game: str) -> str:
     """Return in one line how many games and archives are damaged, the first of them named; there is one at least."""
     num_archives = sum(fault.is_archive for fault in faults)
     counts = ((len(faults) - num_archives, "game", "not read"), (num_archives, "archive", "damaged"))
     told = ", ".join(f"{count:,} {noun}{'s' * (count != 1)} {fate}" for count, noun, fate in counts if count)
-    return f"{told} (python -m games.archives PATH ... lists them); the first: {faults[0].name}: {faults[0].reason}"
+    command = f"python -m games.archives --game {game} PATH ..."
+    return f"{told} ({command} lists them); the first: {faults[0].name}: {faults[0].reason}"
 
 
 def _entry(source: Source, game: str) -> Path | None:

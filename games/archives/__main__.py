@@ -14,6 +14,7 @@ import numpy as np
 
 from games.archives import ArchiveError, Loaded, load_records
 from games.compiled import announce_compilation
+from games.program_end import end
 from games.record_formats import FORMATS, UNKNOWN
 from games.records import Records
 
@@ -24,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m games.archives", description=__doc__)
     parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="a folder, .sgf, .pdn, .tar.xz, .zip ...")
-    parser.add_argument("--game", default="go", choices=FORMATS, help="whose records to read (default: %(default)s)")
+    parser.add_argument(
+        "--game", choices=FORMATS, help="whose records to read (default: checkers if a PATH is .pdn, else go)"
+    )
     parser.add_argument("--workers", metavar="N", type=int, default=0, help="processes that read (default: one a core)")
     parser.add_argument("--fresh", action="store_true", help="read everything anew, and keep nothing")
     parser.add_argument("--faults", action="store_true", help=f"name every fault, not only the first {SHOWN}")
@@ -33,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.workers < 0:
         parser.error(f"--workers {options.workers}: allowed are 0 (one a core) and more")
     announce_compilation()
+    game = options.game or ("checkers" if any(path.suffix.lower() == ".pdn" for path in options.paths) else "go")
 
     def on_progress(name: str, done: int, total: int) -> None:
         print(f"{100 * done // max(total, 1):3d} %  {name}", file=sys.stderr, flush=True)
@@ -40,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     try:
         loaded = load_records(
-            options.paths, options.game, workers=options.workers, keep=not options.fresh, on_progress=on_progress
+            options.paths, game, workers=options.workers, keep=not options.fresh, on_progress=on_progress
         )
     except ArchiveError as error:
         print(f"python -m games.archives: {error}", file=sys.stderr)
@@ -111,4 +115,4 @@ def _print(report: dict[str, Any], loaded: Loaded, most: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -90,7 +90,7 @@ def test_make_player_refuses(spec: str, expected: str) -> None:
 
 def test_a_run_without_a_model_is_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(PlayerError, match="a run that has saved no model yet$"):
+    with pytest.raises(PlayerError, match=r"a run that has saved no model yet$"):
         make_player(str(tmp_path), CHECKERS)
 
 

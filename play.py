@@ -29,8 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from agents.command_line import parsed
-from games.program_end import end
+from agents.command_line import end, parsed
 
 if TYPE_CHECKING:
     from games.rules import Game

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from agents.command_line import parsed
-from games.program_end import end
+from agents.command_line import end, parsed
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 
-from games.program_end import end
+from agents.command_line import end
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # learners use the processors by threads of their own
 

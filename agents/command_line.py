@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import docstring_parser
 from docstring_parser import DocstringStyle
@@ -25,7 +25,19 @@ PARSING = re.compile(r"^Error parsing (--[\w-]+): (.*)$")
 NUMBERS = {"INT": "a whole number", "FLOAT": "a number"}
 NO_NUMBER = re.compile(r"(?:invalid literal for (int)|could not convert string to float).*: '(.*)'$")
 NOT_EITHER = re.compile(r"no type matching \{None\}\|(.*) could be instantiated from \['(.*?)'\]")
+CLOSED_PIPE = 141  # the exit status of a program whose reader has gone, as shells have it
 NO_CHOICE = re.compile(r"^invalid choice '(.*)' for argument '(--[\w-]+)'\. Expected one of \((.*)\)\.$")
+
+
+def end(main: Callable[[], int]) -> NoReturn:
+    """Run a program and exit with its status, silently where nobody reads on, as after `| head`."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or python complains when it flushes
+        status = CLOSED_PIPE
+    sys.exit(status)
 
 
 def parsed(program: str, parse: Callable[[], ResultT]) -> ResultT:

@@ -14,9 +14,8 @@ if __name__ == "__main__":  # a script finds only its own folder: measure this c
 
 import tyro
 
-from agents.command_line import parsed
+from agents.command_line import end, parsed
 from benchmarks.subjects import SUBJECTS, Subject
-from games.program_end import end
 
 # The least values of options, wherever they occur.
 LEAST = {"seed": 0, **dict.fromkeys(("repeats", "positions", "openings", "trees", "leaves"), 1)}

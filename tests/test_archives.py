@@ -261,12 +261,14 @@ def test_faults_of_games_and_of_archives_are_counted_apart(tmp_path: Path) -> No
     for name in ("a.zip", "b.zip"):
         (tmp_path / name).write_bytes(b"no archive")
     (tmp_path / "c.sgf").write_bytes(b"(;SZ[9];B[zz])")
-    hint = " (python -m games.archives PATH ... lists them); the first: "
+    hint = " (python -m games.archives --game go PATH ... lists them); the first: "
     archives, games = (load_records([tmp_path / name], "go").faults for name in ("a.zip", "c.sgf"))
-    assert fault_line(archives).startswith(f"1 archive damaged{hint}a.zip: damaged, only the 0 files")
-    assert fault_line(games).startswith(f"1 game not read{hint}{tmp_path.name}: c.sgf: move 1")
-    assert fault_line(load_records([tmp_path], "go").faults).startswith(f"1 game not read, 2 archives damaged{hint}")
-    assert fault_line(games * 2).startswith("2 games not read (")
+    assert fault_line(archives, "go").startswith(f"1 archive damaged{hint}a.zip: damaged, only the 0 files")
+    assert fault_line(games, "go").startswith(f"1 game not read{hint}{tmp_path.name}: c.sgf: move 1")
+    assert fault_line(load_records([tmp_path], "go").faults, "go").startswith(
+        f"1 game not read, 2 archives damaged{hint}"
+    )
+    assert fault_line(games * 2, "go").startswith("2 games not read (")
 
 
 def test_a_damaged_member_of_a_zip_file_leaves_the_others(tmp_path: Path) -> None:

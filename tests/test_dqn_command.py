@@ -389,7 +389,7 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "dqn-2015", "--steps", "40000"], "--steps 40000: more than --warmup 50000"),
         (["--seed", "18446744073709551616"], "--seed 18446744073709551616: 0 to 4294967295"),
         (["--num-envs", "1024", "--rollout", "1000000"], "--num-envs 1024 --rollout 1000000: games and steps take"),
-        (["--stop-after", "-1"], "--stop-after -1: a number of minutes"),
+        (["--stop-after", "-1"], "--stop-after -1.0: at least 0"),
         (["--shards", "200"], "--shards 200: at most --batch-size 128"),
         (["--optimiser-epsilon", "0"], "--optimiser-epsilon 0.0: at least"),
         (["--processes", "-1"], "--processes -1: at least 0"),

@@ -141,7 +141,7 @@ def test_moves_captures_and_wrong_input(play_go: Play) -> None:
     shown = play_go(["help", "A1", "b1", "K9", "A1", "E5", "A2", "I5", "A1"])
     assert "put a stone there; or: pass" in shown and "count the board as it stands" in shown
     assert "captures: Black 0, White 1" in shown, "White's A2 takes A1"
-    assert "cannot read 'K9' as a move" in shown and "cannot read 'I5'" in shown
+    assert "'K9' is not legal here; the board is A1 to J9" in shown and "cannot read 'I5'" in shown
     assert "'A1' is not legal here; there is a stone" in shown
     assert "'A1' is not legal here; it would be suicide" in shown
     assert "komi 6.5" in shown

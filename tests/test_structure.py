@@ -21,7 +21,18 @@ SCRIPTS = ("train", "play", "tournament")
 ALLOWED = {
     "games": {"numpy", "numba", "gymnasium", "ale_py", "sgfmill"},
     "nets": {"numpy", "safetensors", "torch"},
-    "agents": {"games", "nets", "numpy", "numba", "llvmlite", "rich", "safetensors", "torch", "tyro"},
+    "agents": {
+        "games",
+        "nets",
+        "docstring_parser",
+        "numpy",
+        "numba",
+        "llvmlite",
+        "rich",
+        "safetensors",
+        "torch",
+        "tyro",
+    },
 }
 # What one file may import beside that, packages or modules of the project, and why.
 ALSO_ALLOWED = {

@@ -14,7 +14,6 @@ import numpy as np
 
 from games.archives import ArchiveError, Loaded, load_records
 from games.compiled import announce_compilation
-from games.program_end import end
 from games.record_formats import FORMATS, UNKNOWN
 from games.records import Records
 
@@ -115,4 +114,4 @@ def _print(report: dict[str, Any], loaded: Loaded, most: int) -> None:
 
 
 if __name__ == "__main__":
-    end(main)
+    sys.exit(main())

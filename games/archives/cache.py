@@ -30,7 +30,7 @@ ENTRY_AGE = 60 * 86_400.0  # seconds that an entry lies unused before it is remo
 OURS = re.compile(rf"({re.escape(TEMPORARY)}\d+-)?\w+-[0-9a-f]{{32}}\.npz")  # other files may lie in the same folder
 READERS = (  # sources of this package that decide what a file's games are
     *("archives/*.py", "records.py", "record_formats.py", "symmetries.py", "random_bits.py", "notation.py", "rules.py"),
-    *("sgf.py", "go.py", "go_board.py", "pdn.py", "checkers.py", "checkers_lines.py"),
+    *("sgf.py", "go.py", "go_board.py", "pdn.py", "checkers.py", "checkers_lines.py", "legal_masks.py"),
 )
 ARRAYS = ("moves", "offsets", "start", "result", "ranks", "handicap", "hashes", "archive", "names", "name_ends")
 

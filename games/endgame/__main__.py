@@ -16,7 +16,6 @@ from games.compiled import announce_compilation
 from games.endgame.index import MAX_PIECES, MIN_PIECES, EndgameError
 from games.endgame.solver import memory_needed
 from games.endgame.tables import Tables, load_or_build, tables_path
-from games.program_end import end
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -90,4 +89,4 @@ def _print_counts(tables: Tables) -> None:
 
 
 if __name__ == "__main__":
-    end(main)
+    sys.exit(main())

@@ -49,9 +49,13 @@ def cpu_seconds(
 def rate_fields(unit: str, amount: float, seconds: Sequence[float]) -> Document:
     """Return the best and the median speed of repetitions that each did an `amount` of work."""
     return {
-        f"{unit}_per_second": round(amount / min(seconds)),
-        f"{unit}_per_second_median": round(amount / statistics.median(seconds)),
+        f"{unit}_per_second": _rounded(amount / min(seconds)),
+        f"{unit}_per_second_median": _rounded(amount / statistics.median(seconds)),
     }
+
+
+def _rounded(rate: float) -> float:
+    return round(rate) if rate >= 100 else round(rate, 2)
 
 
 def time_fields(name: str, seconds: Sequence[float], scale: float = 1.0) -> Document:

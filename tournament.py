@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 MOST_ELO = 2000
-SHORT = 24  # characters of a name beside the progress bar
 HELP = """Let players meet, each against each, and rate them.
 
 Every opening is played twice, with colours swapped. Games run in parallel; how many at a time changes no result.
@@ -302,8 +301,7 @@ def progress(tournament: Tournament, console: Console) -> Iterator[Callable[[], 
                 points[record.players[1]] += (1 - record.result) / 2
             counted = len(tournament.records)
             leader = max(points, key=lambda name: points[name])
-            name = leader if len(leader) <= SHORT else leader[: SHORT - 3] + "..."
-            bar.update(task, completed=counted, description=f"first: {name}, {points[leader]:g} points")
+            bar.update(task, completed=counted, description=f"first, with {points[leader]:g}: {leader}")
 
         yield advance
 

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column, Table
+from rich.text import Text
 
 PRINT_PERIOD = 30.0  # seconds between lines where the output is no terminal
 
@@ -39,17 +40,30 @@ class _Line(Progress):
 
 def live_bar(console: Console, *counts: ProgressColumn) -> Progress:
     """Return counts, a bar, the task's text "shown" and the time left; nothing where the output is no terminal."""
-    time_left = TimeRemainingColumn(table_column=Column(no_wrap=True))
+    time_left = TimeRemainingColumn(table_column=_whole())
     columns = (*counts, BarColumn(None), TextColumn("{task.fields[shown]}"), time_left)
     return _Line(*columns, console=console, disable=not console.is_terminal)
 
 
+class _CutText(TextColumn):
+    """A text of which a narrow terminal shows the beginning."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
 def games_bar(console: Console, *, transient: bool = False) -> Progress:
     """Return a bar, games done, the time taken and left, and the task's description; `transient`: gone at the end."""
-    counts = (BarColumn(), MofNCompleteColumn(), TextColumn("games"))
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    description = TextColumn("{task.description}", markup=False)
+    counts = (BarColumn(), MofNCompleteColumn(table_column=_whole()), TextColumn("games"))
+    times = (TimeElapsedColumn(_whole()), TextColumn("left"), TimeRemainingColumn(table_column=_whole()))
+    description = _CutText("{task.description}", markup=False, table_column=Column())  # the first to give way
     return Progress(*counts, *times, description, console=console, transient=transient)
+
+
+def _whole() -> Column:
+    return Column(no_wrap=True)
 
 
 class StepsBar:

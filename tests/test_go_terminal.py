@@ -236,7 +236,7 @@ def test_save_writes_sgf_that_reads_back(play_go: Play, tmp_path: Path) -> None:
     file = tmp_path / "game.sgf"
     shown = play_go([f"save {file}", f"save {file}", "save", "resign", f"save {tmp_path / 'end.sgf'}"],
                     ("human", "thinker"), states, go.game(9, komi=0.5), Thinker("E5", 0.5))  # fmt: skip
-    assert f"saved 1 turns in {file}" in shown and "is there already" in shown and "As in: save game.sgf" in shown
+    assert f"saved 1 turn in {file}" in shown and "is there already" in shown and "As in: save game.sgf" in shown
     game = read_game(file.read_bytes())
     assert (game.handicap, game.start.komi, game.players) == (2, 0.5, (1,))
     assert game.tags["RU"] == "chinese"

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.progress import TextColumn
 
-from agents.steps_bar import live_bar
+from agents.steps_bar import games_bar, live_bar
 
 SHOWN = "score 12.3  2150/s  loss 0.021  eps 0.01  Q 1.23"
 
@@ -29,3 +29,16 @@ def test_a_narrow_terminal_shortens_the_bar_and_then_the_text(columns: int, line
     bar.add_task("", total=100, completed=20, shown=SHOWN, count="1.23M/1.5M steps")
     console.print(bar.get_renderable())
     assert output.getvalue() == f"{line}\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [(120, "first, with 8: mcts:model=models/go-9x9"), (80, "first, with 8: mcts:mod…"), (50, "first, …")],
+)
+def test_a_narrow_terminal_shortens_what_is_told_of_games(columns: int, shown: str) -> None:
+    output = io.StringIO()
+    bar = games_bar(Console(file=output, width=columns, height=10, force_terminal=True, color_system=None))
+    task = bar.add_task("first, with 8: mcts:model=models/go-9x9", total=12)
+    bar.update(task, completed=8)
+    bar.console.print(bar.get_renderable())
+    assert output.getvalue().endswith(f" 8/12 games 0:00:00 left -:--:-- {shown}\n")

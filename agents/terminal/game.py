@@ -336,7 +336,8 @@ class TerminalGame:
         except ValueError as error:
             self._say(f"the game cannot be saved: {error}")
         else:
-            self._say(f"saved {len(self._turns)} turns in {argument}")
+            count = len(self._turns)
+            self._say(f"saved {count} turn{'s' * (count != 1)} in {argument}")
 
     def _played(self) -> Played:
         verdict = self._outcome()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from rich.console import Console
 from agents.dqn import command as dqn_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError
 from agents.dqn.evaluation import Tell
+from agents.dqn.initial import load_initial
 from agents.dqn.loop import Training
 from agents.dqn.progress import Display, evaluations_left
 from agents.evolution import command as evolve_command
@@ -159,6 +161,46 @@ def test_a_model_tells_where_it_comes_from(tmp_path: Path) -> None:
     assert list((directory / "tensorboard").iterdir())
     report = json.loads((directory / "report.json").read_text())
     assert report["model"] == "best.safetensors" and report["mean"] == 6
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_begins_from_the_network_of_another(tmp_path: Path) -> None:
+    first, second, whole = (tmp_path / name for name in ("first", "second", "whole"))
+    assert dqn_command.main([*TINY, "--steps", "32", "--out", str(first)]) == 0
+    config = replace(PRESETS["fast"], game="pong", num_envs=2, seed=8)
+    initial = load_initial(first, config)
+    with contextlib.closing(AtariEnvs("pong", 2)) as envs:
+        learner = Training(config, envs, torch.device("cpu"), initial).learner
+    for name, tensor in load_model(first / "best.safetensors")[0].state_dict().items():
+        assert torch.equal(learner.network.state_dict()[name], tensor), name
+        assert torch.equal(learner.kept.state_dict()[name], tensor), name
+    arguments = [*TINY, "--seed", "8", "--init", str(first), "--epsilon-steps", "0"]
+    assert dqn_command.main([*arguments, "--out", str(whole)]) == 0
+    assert dqn_command.main([*arguments, "--out", str(second), "--stop-after", "0.000001"]) == 0
+    assert dqn_command.main(["--out", str(second), "--resume"]) == 0
+    assert outcome(second) == outcome(whole)
+    assert read_header(second / "model.safetensors")["training"]["init"] == initial.sha256
+
+
+@pytest.mark.parametrize(
+    ("init", "options", "message"),
+    [
+        ("atari-pong", ["--game", "breakout"], "it plays pong, and this is --game breakout"),
+        ("atari-pong", ["--protocol", "machado2018"], "it learnt with the actions of --protocol nature"),
+        ("atari-pong", ["--network", "impala-small"], "another network than this run's: --network small"),
+        ("atari-pong", ["--preset", "fast", "--dueling"], "another network than this run's: --no-dueling"),
+        ("go-9x9", [], "holds no network for Atari games; its header says go"),
+        ("nothing", [], "nothing: no model file or folder"),
+    ],
+)
+def test_a_network_that_a_run_cannot_begin_from_is_refused(
+    init: str, options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--init", str(ROOT / "models" / init), *options, "--out", str(tmp_path / "run")]
+    assert dqn_command.main(arguments) == 2
+    captured = capsys.readouterr().err
+    assert message in captured and captured.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("quick")

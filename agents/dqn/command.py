@@ -61,6 +61,8 @@ class Options:
       train.py dqn --game pong --preset fast
       train.py dqn --game breakout --preset fast-short --steps 3000000
       train.py dqn --game breakout --preset rainbow --no-noisy --out runs/breakout
+      train.py dqn --game pong --init models/atari-pong --epsilon-steps 0 --learning-rate 1e-4
+          goes on with the shipped network
       train.py dqn --out runs/breakout --resume
           goes on where that run stopped, however it stopped
     """
@@ -79,6 +81,9 @@ class Options:
     processes: int = 0
     """processes that run the games, 0 for one a processor, but for the learner's with --overlap; the result does not
     depend on it"""
+    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """model file or its folder to begin from: a network of this architecture for this game and its actions (default:
+    random weights); --epsilon-steps 0 lets it play by its own lights from the first step on"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where the network learns; auto takes a GPU where there is one"""
     tensorboard: bool = False
@@ -124,6 +129,7 @@ def train(options: Options, console: Console) -> None:
     import torch
 
     from agents.dqn.actor import num_groups
+    from agents.dqn.initial import load_initial, origin
     from agents.dqn.loop import Training
     from agents.run import Run, StopSignal
     from games.atari import find_game
@@ -142,9 +148,10 @@ def train(options: Options, console: Console) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     device = choose_device(options.device)
+    initial = None if options.init is None else load_initial(options.init, config)
     with Run.create(
         directory,
-        {"learner": "dqn", **dataclasses.asdict(config)},
+        {"learner": "dqn", **dataclasses.asdict(config)} | origin(initial),
         arguments=learner_command.run_arguments("dqn", options, PRESETS[options.preset]),
         resume=options.resume,
         extendable=EXTENDABLE,
@@ -155,7 +162,7 @@ def train(options: Options, console: Console) -> None:
         envs = AtariEnvs(config.game, config.num_envs, config.protocol, num_processes, num_groups(config))
         games = evaluation_games(config, config.evaluation_episodes) if config.evaluation_period else None
         try:
-            training = Training(config, envs, device)
+            training = Training(config, envs, device, initial)
             message = "stopping after this round and the games that score it; a second Ctrl-C stops at once"
             with StopSignal(message) as stop:
                 deadline = begun + (60 * options.stop_after or math.inf)
@@ -325,6 +332,7 @@ def further_games(
 
 def save_network(run: Run, name: str, training: Training) -> None:
     """Write the network as a model file that names the configuration it came from."""
+    from agents.dqn.initial import origin
     from games.atari import VERSION
     from nets.models import save_model
 
@@ -332,6 +340,7 @@ def save_network(run: Run, name: str, training: Training) -> None:
     record = {
         "learner": "dqn",
         **dataclasses.asdict(config),
+        **origin(training.initial),
         "actions": list(training.envs.action_names),
         "trained_steps": steps,
         "trained_frames": steps * training.envs.protocol.frame_skip,

@@ -78,15 +78,22 @@ class Shard(NamedTuple):
 
 
 class Learner:
-    """A network, its target network, the average of its weights and its optimiser; `network` is in training mode."""
+    """A network, its target network, the average of its weights and its optimiser; `network` is in training mode.
 
-    def __init__(self, spec: QNetworkSpec, config: DqnConfig, device: torch.device) -> None:
+    It begins with the weights of `initial`, a network of the same specification, or else with random ones.
+    """
+
+    def __init__(
+        self, spec: QNetworkSpec, config: DqnConfig, device: torch.device, initial: QNetwork | None = None
+    ) -> None:
         self.config = config
         self.device = device
         self.spec = spec
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network = spec.build()
+        if initial is not None:
+            network.load_state_dict(initial.state_dict())
         network.trunk_dtype = resolve_precision(config.precision, device)
         if is_worth_it(device, network.trunk_dtype):
             use_direct(network)

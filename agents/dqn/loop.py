@@ -20,6 +20,7 @@ import torch
 
 from agents.dqn.actor import Actor, Played
 from agents.dqn.config import DqnConfig
+from agents.dqn.initial import Initial
 from agents.dqn.learner import Begun, Learner, Learnt
 from agents.dqn.networks import q_network_spec
 from agents.dqn.replay import Arrays, Samples, state_dtype
@@ -37,13 +38,16 @@ class Round(NamedTuple):
 
 
 class Training:
-    """The parts of one training and what must be saved of them."""
+    """The parts of one training and what must be saved of them; without `initial` it begins at random."""
 
-    def __init__(self, config: DqnConfig, envs: AtariEnvs, device: torch.device) -> None:
+    def __init__(
+        self, config: DqnConfig, envs: AtariEnvs, device: torch.device, initial: Initial | None = None
+    ) -> None:
         self.config = config
         self.envs = envs
         self.spec = q_network_spec(config, envs.num_actions)
-        self.learner = Learner(self.spec, config, device)
+        self.initial = initial
+        self.learner = Learner(self.spec, config, device, None if initial is None else initial.network)
         self.actor = Actor(config, envs, self.learner.network, device)
         self.source: Source = make_source(config, state_dtype(device, self.learner.network.trunk_dtype))
         self._beside = ThreadPoolExecutor(1, "beside")  # what runs beside the learner, one after the other

@@ -40,7 +40,8 @@ BOTS = {
     "connect_four": ("lines:depth=8",),
     "go-9x9": (
         "mcts:model=models/go-9x9-selfplay",
-        "mcts:model=models/go-9x9,value=models/go-9x9-value,lambda=0.25",
+        "mcts:model=models/go-9x9",
+        "mcts:model=models/go-9x9-imitation,value=models/go-9x9-value,lambda=0.25",
         "rollouts",
     ),
     "go": ("mcts:model=models/go-19x19", "rollouts"),

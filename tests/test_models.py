@@ -28,7 +28,8 @@ def test_a_shipped_player_was_made_by_the_preset_on_its_card(name: str, preset: 
     ("name", "game", "learner", "budget"),
     [
         ("go-19x19", "go", "imitate", "minutes"),
-        ("go-9x9", "go-9x9", "imitate", "minutes"),
+        ("go-9x9", "go-9x9", "imitate", "positions"),
+        ("go-9x9-imitation", "go-9x9", "imitate", "minutes"),
         ("go-9x9-selfplay", "go-9x9", "selfplay", "iterations"),
     ],
 )

@@ -295,8 +295,9 @@ def test_the_best_bot_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "models" / "checkers-anaconda" / "model.safetensors").touch()
     assert play.best_bot(CHECKERS) == "models/checkers-anaconda"
     for found, expected in (
-        ("go-9x9", "rollouts"),
-        ("go-9x9-value", "mcts:model=models/go-9x9,value=models/go-9x9-value,lambda=0.25"),
+        ("go-9x9-imitation", "rollouts"),
+        ("go-9x9-value", "mcts:model=models/go-9x9-imitation,value=models/go-9x9-value,lambda=0.25"),
+        ("go-9x9", "mcts:model=models/go-9x9"),
         ("go-9x9-selfplay", "mcts:model=models/go-9x9-selfplay"),
     ):
         assert play.best_bot(find_game("go-13x13")) == "rollouts"

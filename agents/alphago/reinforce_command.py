@@ -25,7 +25,7 @@ class ReinforceOptions:
     mcts:model=POLICY,value=VALUE,lambda=0.25.
 
     examples:
-      train.py reinforce --init models/go-9x9 --preset quick
+      train.py reinforce --init models/go-9x9-imitation --preset quick
       train.py reinforce --init runs/imitate-quick --game go-9x9 --preset laptop --out runs/improved
       train.py reinforce --init runs/imitate-quick --game go-9x9 --preset laptop --out runs/improved --resume
     """

@@ -23,8 +23,8 @@ class ValueOptions:
     """Train a network that judges Go positions on one position each of many games of a policy (AlphaGo's third stage).
 
     examples:
-      train.py value --imitating models/go-9x9 --improved runs/reinforce-quick --preset quick
-      train.py value --imitating models/go-9x9 --improved runs/improved --preset laptop --out runs/value --resume
+      train.py value --imitating models/go-9x9-imitation --improved runs/reinforce-quick --preset quick
+      train.py value --out runs/value --resume
     """
 
     imitating: Path

@@ -99,7 +99,7 @@ def main(arguments: list[str]) -> int:
     def start() -> None:
         from rich.console import Console  # here and not above: --help need not wait for it, nor for torch
 
-        train(options, Console(stderr=True))
+        train(checked(options), Console(stderr=True))
 
     return learner_command.run("train.py dqn", start)
 
@@ -124,6 +124,16 @@ def run_name(game: str, preset: str) -> str:
     return f"dqn-{game}-{preset}"
 
 
+def checked(options: Options) -> Options:
+    """Return the options with the game's name as the emulator has it; RefusedErrors say what no run can have."""
+    from games.atari import find_game
+
+    check(options.config, PRESETS[options.preset])
+    check_ranges(vars(options), {}, error=DqnConfigError)
+    config = dataclasses.replace(options.config, game=find_game(options.config.game))
+    return dataclasses.replace(options, config=config)
+
+
 def train(options: Options, console: Console) -> None:
     """Train to the last step, saving and evaluating as it goes, then score the best network."""
     import torch
@@ -132,16 +142,11 @@ def train(options: Options, console: Console) -> None:
     from agents.dqn.initial import load_initial, origin
     from agents.dqn.loop import Training
     from agents.run import Run, StopSignal
-    from games.atari import find_game
     from games.atari_vector import AtariEnvs, GamesLostError
     from games.machine import keep_freed_memory
     from nets.precision import choose_device
 
-    begun = time.monotonic()
-    check(options.config, PRESETS[options.preset])
-    check_ranges(vars(options), {}, error=DqnConfigError)
-    config = dataclasses.replace(options.config, game=find_game(options.config.game))
-    options = dataclasses.replace(options, config=config)
+    begun, config = time.monotonic(), options.config
     directory = run_directory(options, run_name(config.game, options.preset))
     notice = notice_on(console)
     tell_memory(config, notice)

@@ -76,6 +76,7 @@ def main(arguments: list[str]) -> int:
         from rich.console import Console
 
         check(options)
+        check_data(options)
         from agents.imitation import run as imitate_run  # with torch: --help and a misspelt option need not wait for it
 
         imitate_run.train_from(options, Console(stderr=True))
@@ -108,3 +109,21 @@ def check(options: Options) -> None:
 def data_paths(options: Options) -> tuple[Path, ...]:
     """Return where the records lie."""
     return options.data or (DATA / options.game.partition("-")[0],)
+
+
+def run_name(options: Options) -> str:
+    """Return the name of a run that is given no directory."""
+    return f"imitate-{options.preset}"
+
+
+def check_data(options: Options) -> None:
+    """Raise ImitateError where no records are named, by the options or by the run that goes on, and none lie here."""
+    usual = data_paths(options)[0]
+    if options.data or usual.exists():
+        return
+    from agents.run import read_arguments  # here and not above: --help need not wait for it
+
+    directory = learner_command.run_directory(options, run_name(options))
+    if options.resume and not read_arguments(directory):
+        raise ImitateError(f"--resume: there is no run in {directory} to go on with")
+    raise ImitateError(f"--data is missing: where are the records? (there is no folder {usual} either)")

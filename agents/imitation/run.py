@@ -19,14 +19,14 @@ import torch
 from rich.console import Console
 
 from agents.imitation.accuracy import Predict, choose, has_moves, measure, predict_all, summary, table
-from agents.imitation.command import Options, data_paths
+from agents.imitation.command import Options, data_paths, run_name
 from agents.imitation.config import PRESETS, ImitateConfig, ImitateError
 from agents.imitation.data import SampleStream, Split, split_records
 from agents.imitation.learner import Learner, adapted, mover_logits, train
 from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
 from agents.model_files import MODEL_FILE
 from agents.network_evaluator import Policy, encoder_of, load_policy, network_spec, save_for_game
-from agents.run import Run, StopSignal, read_arguments, write_report
+from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import live_bar
 from games.archives import fault_line, load_records
 from games.catalogue import find_game
@@ -72,14 +72,13 @@ class Material:
 def train_from(options: Options, console: Console) -> None:
     """Train until the budget is used up or a signal stops it, saving as it goes; then measure the network."""
     deadline = time.monotonic() + (60 * options.stop_after or math.inf)
-    config, directory = options.config, run_directory(options, f"imitate-{options.preset}")
+    config, directory = options.config, run_directory(options, run_name(options))
     device = choose_device(options.device)
     threads = options.threads or available_processors()
     compute_alike(threads, device)
     notice = notice_on(console)
     source = source_of(options)
     model = first_model(options, source)  # before the records, whose reading takes a minute
-    check_data(options, directory)
     material = prepare(options, source, console)
     learner = Learner(config, model, device)
     notice(description(material, learner, threads))
@@ -124,16 +123,6 @@ def train_from(options: Options, console: Console) -> None:
 
 
 # --- what to train, and on what ---------------------------------------------------------------------------------------
-
-
-def check_data(options: Options, directory: Path) -> None:
-    """Raise ImitateError where no records are named, by the options or by the run that goes on, and none lie here."""
-    usual = data_paths(options)[0]
-    if options.data or usual.exists():
-        return
-    if options.resume and not read_arguments(directory):
-        raise ImitateError(f"--resume: there is no run in {directory} to go on with")
-    raise ImitateError(f"--data is missing: where are the records? (there is no folder {usual} either)")
 
 
 def source_of(options: Options) -> Source:

@@ -23,14 +23,15 @@ from rich.console import Console
 from agents.dqn import command as dqn_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError
 from agents.dqn.evaluation import Tell
-from agents.dqn.initial import load_initial
+from agents.dqn.initial import load_initial, with_actions
 from agents.dqn.loop import Training
+from agents.dqn.networks import q_network_spec
 from agents.dqn.progress import Display, evaluations_left
 from agents.evolution import command as evolve_command
 from agents.learner_command import resume_command, run_arguments
 from agents.model_files import MODEL_FILE
 from agents.run import Run
-from games.atari import VERSION
+from games.atari import FULL_ACTION_SET, VERSION
 from games.atari_vector import AtariEnvs, GameResult
 from nets import presets
 from nets.model_file import read_header
@@ -182,11 +183,28 @@ def test_a_run_begins_from_the_network_of_another(tmp_path: Path) -> None:
     assert read_header(second / "model.safetensors")["training"]["init"] == initial.sha256
 
 
+@pytest.mark.parametrize("head", [{}, {"dueling": True, "noisy": True, "distribution": "quantile", "num_atoms": 5}])
+def test_a_network_learns_more_actions_and_fewer(head: dict[str, Any], tmp_path: Path) -> None:
+    config = replace(PRESETS["fast"], game="pong", **head)
+    network = q_network_spec(config, 6).build().eval()
+    frames = torch.randint(256, (3, 4, 84, 84), dtype=torch.uint8)
+    values = network.q_values(frames)
+    training = {"protocol": "nature"}
+    save_model(tmp_path / "m", network, network.spec, game="pong", rules_version=VERSION, training=training)
+    full = load_initial(tmp_path / "m", replace(config, protocol="machado2018")).network
+    names = {"NOOP": 0, "FIRE": 1, "RIGHT": 2, "LEFT": 3, "RIGHTFIRE": 4, "LEFTFIRE": 5}
+    rows = [names.get(name, 0) for name in FULL_ACTION_SET]
+    shift = full.q_values(frames)[:, :1] - values[:, :1]  # dueling: the mean advantage is another over 18 actions
+    torch.testing.assert_close(full.q_values(frames) - shift, values[:, rows], atol=1e-5, rtol=0)
+    again = with_actions(full, [FULL_ACTION_SET.index(name) for name in names])
+    torch.testing.assert_close(again.q_values(frames), values, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("init", "options", "message"),
     [
         ("atari-pong", ["--game", "breakout"], "it plays pong, and this is --game breakout"),
-        ("atari-pong", ["--protocol", "machado2018"], "it learnt with the actions of --protocol nature"),
+        ("atari-pong", ["--protocol", "machado2018", "--norm", "none"], "another network than this run's"),
         ("atari-pong", ["--network", "impala-small"], "another network than this run's: --network small"),
         ("atari-pong", ["--preset", "fast", "--dueling"], "another network than this run's: --no-dueling"),
         ("go-9x9", [], "holds no network for Atari games; its header says go"),

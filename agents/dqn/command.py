@@ -82,8 +82,9 @@ class Options:
     """processes that run the games, 0 for one a processor, but for the learner's with --overlap; the result does not
     depend on it"""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """model file or its folder to begin from: a network of this architecture for this game and its actions (default:
-    random weights); --epsilon-steps 0 lets it play by its own lights from the first step on"""
+    """model file or its folder to begin from: a network of this architecture for this game (default: random weights);
+    actions that its protocol has not begin as NOOP. --epsilon-steps 0 lets it play by its own lights from the first
+    step on"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where the network learns; auto takes a GPU where there is one"""
     tensorboard: bool = False

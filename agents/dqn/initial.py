@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +27,10 @@ class Initial(NamedTuple):
 
 
 def load_initial(path: Path, config: DqnConfig) -> Initial:
-    """Return the network of a model file or folder.
+    """Return the network of a model file or folder, with the actions of the configuration's protocol.
 
-    DqnConfigError where it is for another game or other actions, or of another architecture than the configuration's;
-    AtariError or ModelFileError where it is none for Atari games, or damaged.
+    DqnConfigError where it is for another game, or of another architecture than the configuration's; AtariError or
+    ModelFileError where it is none for Atari games, or damaged.
     """
     file = find_model(path)
     if file is None:
@@ -36,19 +38,33 @@ def load_initial(path: Path, config: DqnConfig) -> Initial:
     model = read_model(file)
     if model.game != config.game:
         raise DqnConfigError(f"--init {path}: it plays {model.game}, and this is --game {config.game}")
-    protocol = find_protocol(config.protocol)
-    if model.full_action_set != protocol.full_action_set:
-        raise DqnConfigError(
-            f"--init {path}: it learnt with the actions of --protocol {model.protocol}, and this is {config.protocol}"
-        )
     network, header = load_model(file)
     assert isinstance(network, QNetwork), "its header says so"
-    if network.spec != q_network_spec(config, len(action_names(config.game, protocol))):
-        trained, wanted = header["training"], vars(config)
-        theirs = {name: trained[name] for name in ARCHITECTURE if trained.get(name, wanted[name]) != wanted[name]}
+    protocol = find_protocol(config.protocol)
+    known, wanted = (
+        action_names(config.game, replace(protocol, full_action_set=full))
+        for full in (model.full_action_set, protocol.full_action_set)
+    )
+    if known != wanted:
+        network = with_actions(network, [known.index(name if name in known else "NOOP") for name in wanted])
+    if network.spec != q_network_spec(config, len(wanted)):
+        trained, asked = header["training"], vars(config)
+        theirs = {name: trained[name] for name in ARCHITECTURE if trained.get(name, asked[name]) != asked[name]}
         options = " ".join(word for name, value in theirs.items() for word in words_of(name, value))
         raise DqnConfigError(f"--init {path}: it is another network than this run's: {options or 'of other layers'}")
     return Initial(network, hashlib.sha256(file.read_bytes()).hexdigest()[:16])
+
+
+def with_actions(network: QNetwork, rows: Sequence[int]) -> QNetwork:
+    """Return a network whose action i has the values that action rows[i] of the given one has."""
+    head = network.spec.head
+    new = replace(network.spec, head=replace(head, num_actions=len(rows))).build()
+    weights = network.state_dict()
+    for name, tensor in new.state_dict().items():
+        if tensor.shape != weights[name].shape:  # the last layer's: outputs of action 0, of action 1, ...
+            weights[name] = weights[name].unflatten(0, (head.num_actions, -1))[list(rows)].flatten(0, 1)
+    new.load_state_dict(weights)
+    return new.eval()
 
 
 def origin(initial: Initial | None) -> dict[str, str]:

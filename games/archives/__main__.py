@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -114,4 +115,5 @@ def _print(report: dict[str, Any], loaded: Loaded, most: int) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends silently where nobody reads on, as after `| head`
     sys.exit(main())

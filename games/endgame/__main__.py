@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 
@@ -89,4 +90,5 @@ def _print_counts(tables: Tables) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends silently where nobody reads on, as after `| head`
     sys.exit(main())

@@ -298,6 +298,23 @@ def test_a_model_of_a_folder_of_several_has_its_own_name(run: Run, model: Path) 
     assert run("--bot", alone, "--steps", 1)[1].startswith("wall.safetensors in breakout")
 
 
+def test_of_two_models_of_a_game_the_one_of_the_protocol_plays(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.model_files.SHIPPED_MODELS", tmp_path / "models")
+    for name, protocol, num_actions in (
+        ("atari-breakout", "nature", 4),
+        ("atari-breakout-machado2018", "machado2018", 18),
+    ):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        spec, file = preset("dqn-2013", num_actions=num_actions), tmp_path / "models" / name / "model.safetensors"
+        save_model(file, spec.build(), spec, game="breakout", rules_version=VERSION, training={"protocol": protocol})
+    sticky = ["--protocol", "machado2018"]
+    for bot in ([], ["--bot", tmp_path / "models"]):
+        assert run("--game", "breakout", *bot, "--steps", 1)[1].startswith("atari-breakout in breakout")
+        assert run("--game", "breakout", *bot, *sticky, "--steps", 1)[1].startswith("atari-breakout-machado2018 in")
+
+
 def test_a_network_plays_in_one_thread(run: Run, model: Path) -> None:
     before = torch.get_num_threads()
     try:

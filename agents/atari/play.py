@@ -160,9 +160,9 @@ def choose_player(setting: Setting) -> tuple[AtariPlayer, float]:
     game = None if setting.game is None else find_game(setting.game)
     model = None
     if setting.bot not in (None, RANDOM):
-        model = one_model(str(setting.bot), game)
+        model = one_model(str(setting.bot), game, setting.protocol)
     elif setting.bot is None and not setting.human:
-        model = shipped_model(game or "pong")
+        model = shipped_model(game or "pong", setting.protocol)
     game = game or (model.game if model is not None else "pong")
     protocol = find_protocol(setting.protocol or (model.protocol if model is not None else "nature"))
     epsilon = EPSILONS[protocol.name] if setting.epsilon is None else check_epsilon(setting.epsilon)
@@ -185,19 +185,25 @@ def player_name(bot: str | None, model: AtariModel | None) -> str:
     return model.path.name if model.path.parent == Path(bot) else model.path.parent.name
 
 
-def shipped_model(game: str) -> AtariModel | None:
-    """Return the model of a game that comes with Playfield; None, said in a line, where there is none."""
+def shipped_model(game: str, protocol: str | None) -> AtariModel | None:
+    """Return the model of a game that comes with Playfield; None, said in a line, where there is none.
+
+    One that learnt under the protocol goes before one that learnt under another.
+    """
     name = f"atari-{game.replace('_', '-')}"
-    if find_model(name) is None:
-        print(f"play.py: no network for {game} is shipped: chance plays; --bot names another", file=sys.stderr)
-        return None
-    return one_model(name, game)
+    for folder in (f"{name}-{protocol}", name):
+        if find_model(folder) is not None:
+            return one_model(folder, game, protocol)
+    print(f"play.py: no network for {game} is shipped: chance plays; --bot names another", file=sys.stderr)
+    return None
 
 
-def one_model(spec: str, game: str | None) -> AtariModel:
-    """Return the model that a word names, or the one of a game in a folder of several."""
+def one_model(spec: str, game: str | None, protocol: str | None) -> AtariModel:
+    """Return the model that a word names, or the one of a game in a folder of several; of two, the protocol's."""
     models = find_models(spec, lambda line: print(f"play.py: {line}", file=sys.stderr))
     fitting = [model for model in models if game in (None, model.game)]
+    if len(fitting) > 1:
+        fitting = [model for model in fitting if model.protocol == (protocol or "nature")] or fitting
     if len(fitting) == 1:
         return fitting[0]
     games = ", ".join(sorted({model.game for model in models}))

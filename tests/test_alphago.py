@@ -333,7 +333,12 @@ def test_a_network_of_other_rules_planes_or_boards_is_refused(
     file, out = tmp_path / "model.safetensors", tmp_path / "run"
     extras = {"features": features}
     save_model(file, spec.build(), spec, game="go", rules_version=rules_version, training={}, extras=extras)
-    files = {"value": ["--imitating", str(file), "--improved", str(file)]}.get(learner, ["--init", str(file)])
+    begun_from = ["--init", str(file)]
+    files = {
+        "reinforce": begun_from,
+        "value": ["--imitating", str(file), "--improved", str(file)],
+        "imitate": [*begun_from, "--data", str(tmp_path)],
+    }[learner]
     main = {"reinforce": reinforce_command, "value": value_command, "imitate": imitate_command}[learner].main
     assert main([*files, "--game", "go-5x5", "--out", str(out)]) == 2
     told = capsys.readouterr().err

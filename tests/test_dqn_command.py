@@ -183,6 +183,18 @@ def test_a_run_begins_from_the_network_of_another(tmp_path: Path) -> None:
     assert read_header(second / "model.safetensors")["training"]["init"] == initial.sha256
 
 
+def test_a_run_begins_from_a_narrower_network() -> None:
+    config = replace(PRESETS["fast"], game="pong")
+    frames = torch.randint(256, (3, 4, 84, 84), dtype=torch.uint8)
+    small, wide, again = (
+        load_initial(ROOT / "models" / "atari-pong", replace(config, network=name)).network
+        for name in ("small", "nature-dqn", "nature-dqn")
+    )
+    assert wide.spec == q_network_spec(replace(config, network="nature-dqn"), 6)
+    torch.testing.assert_close(wide.q_values(frames), small.q_values(frames))
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in wide.state_dict().items())
+
+
 @pytest.mark.parametrize("head", [{}, {"dueling": True, "noisy": True, "distribution": "quantile", "num_atoms": 5}])
 def test_a_network_learns_more_actions_and_fewer(head: dict[str, Any], tmp_path: Path) -> None:
     config = replace(PRESETS["fast"], game="pong", **head)

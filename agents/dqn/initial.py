@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from agents.atari.player import read_model
 from agents.dqn.config import DqnConfig, DqnConfigError
@@ -15,6 +18,8 @@ from agents.learner_command import words_of
 from agents.model_files import find_model, no_model
 from games.atari import action_names, find_protocol
 from nets.models import QNetwork, load_model
+from nets.spec import SpecError
+from nets.widening import widened
 
 ARCHITECTURE = ("network", "norm", "dueling", "noisy", "distribution", "num_atoms", "v_min", "v_max")
 
@@ -27,10 +32,10 @@ class Initial(NamedTuple):
 
 
 def load_initial(path: Path, config: DqnConfig) -> Initial:
-    """Return the network of a model file or folder, with the actions of the configuration's protocol.
+    """Return the network of a model file or folder, with the configuration's actions and as wide as it says.
 
-    DqnConfigError where it is for another game, or of another architecture than the configuration's; AtariError or
-    ModelFileError where it is none for Atari games, or damaged.
+    DqnConfigError where it is for another game, or of an architecture that cannot become the configuration's;
+    AtariError or ModelFileError where it is none for Atari games, or damaged.
     """
     file = find_model(path)
     if file is None:
@@ -47,7 +52,11 @@ def load_initial(path: Path, config: DqnConfig) -> Initial:
     )
     if known != wanted:
         network = with_actions(network, [known.index(name if name in known else "NOOP") for name in wanted])
-    if network.spec != q_network_spec(config, len(wanted)):
+    spec = q_network_spec(config, len(wanted))
+    if network.spec != spec and network.spec.head == spec.head:
+        with contextlib.suppress(SpecError):  # what cannot become wider is refused below
+            network = widened(network, spec.trunk, torch.Generator().manual_seed(config.seed))
+    if network.spec != spec:
         trained, asked = header["training"], vars(config)
         theirs = {name: trained[name] for name in ARCHITECTURE if trained.get(name, asked[name]) != asked[name]}
         options = " ".join(word for name, value in theirs.items() for word in words_of(name, value))

@@ -250,6 +250,8 @@ class Training:
     """positions a step"""
     optimiser: Literal["adamw", "muon", "sgd"] = "muon"
     """as of train.py imitate"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """as of train.py imitate"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where the network learns; auto takes a GPU where there is one"""
     seed: Number = 0
@@ -260,9 +262,8 @@ class Training:
     def run(self) -> Report:
         from benchmarks import training
 
-        document = training.measure(
-            self.network, self.size, self.batches, self.optimiser, self.device, self.seed, self.repeats
-        )
+        learnt = {"optimiser": self.optimiser, "precision": self.precision}
+        document = training.measure(self.network, self.size, self.batches, learnt, self.device, self.seed, self.repeats)
         return Report(document, training.tables(document))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,9 +24,18 @@ DENSITY = 0.2  # of the ones in the planes
 
 
 def measure(
-    network: str, size: int, batches: Sequence[int], optimiser: Any, device_name: str, seed: int, repeats: int
+    network: str,
+    size: int,
+    batches: Sequence[int],
+    learnt: Mapping[str, Any],
+    device_name: str,
+    seed: int,
+    repeats: int,
 ) -> Document:
-    """Return the speeds of one network at several batch sizes, by the clock, on all processors or on a GPU."""
+    """Return the speeds of one network at several batch sizes, by the clock, on all processors or on a GPU.
+
+    `learnt` are options of `train.py imitate` that say how.
+    """
     try:
         device = choose_device(device_name)
     except ValueError as error:
@@ -37,7 +46,7 @@ def measure(
     torch.set_num_threads(available_processors())
     rows: list[Document] = []
     for batch in batches:
-        config = replace(PRESETS["small"], optimiser=optimiser, batch_size=batch, average=0.999, learning_rate=1e-4)
+        config = replace(PRESETS["small"], batch_size=batch, average=0.999, learning_rate=1e-4, **learnt)
         learner = Learner(config, random_network(network, size, seed), device)
         samples = random_samples(learner.model.spec.input_shape, batch, seed, pin=device.type == "cuda")
         work = Steps(learner, samples)
@@ -50,7 +59,7 @@ def measure(
     return {
         "network": network,
         "size": size,
-        "optimiser": optimiser,
+        "optimiser": learnt["optimiser"],
         "device": device.type,
         "precision": precision,
         "threads": torch.get_num_threads(),

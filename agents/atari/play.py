@@ -220,6 +220,7 @@ class Session:
         self.player = player
         self.epsilon = epsilon
         self.method = setting.explain
+        self._explains_each = setting.picture is None or setting.video is not None  # else the last moment is enough
         # A person acts at every frame, but --steps and what is told count steps as they are long for networks.
         self._acts_per_step = find_protocol("nature").frame_skip // player.protocol.frame_skip
         self.num_acts = None if setting.steps is None else setting.steps * self._acts_per_step
@@ -256,7 +257,7 @@ class Session:
             game.score,
             game.emulator.lives(),
             game.frames,
-            None if self.method is None else self.heat(self.method),
+            self.heat(self.method) if self.method is not None and self._explains_each else None,
             self.method or "",
         )
 
@@ -441,13 +442,14 @@ def write_picture(path: Path, session: Session, moment: Moment) -> None:
     from agents.atari.view import draw
     from games.durable import replace_file
 
-    if session.player.model is None or session.method is not None:
+    if session.player.model is None:
         picture = draw(moment)
     else:
         from nets.explain import METHODS
 
-        drawn = [draw(replace(moment, heat=session.heat(method), method=method)) for method in METHODS]
-        picture = np.vstack([np.hstack(drawn[:2]), np.hstack(drawn[2:])])
+        methods = METHODS if session.method is None else (session.method,)
+        drawn = [draw(replace(moment, heat=session.heat(method), method=method)) for method in methods]
+        picture = drawn[0] if len(drawn) == 1 else np.vstack([np.hstack(drawn[:2]), np.hstack(drawn[2:])])
     try:
         replace_file(path, png_bytes(picture))
     except OSError as error:

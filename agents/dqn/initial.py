@@ -53,7 +53,7 @@ def load_initial(path: Path, config: DqnConfig) -> Initial:
     if known != wanted:
         network = with_actions(network, [known.index(name if name in known else "NOOP") for name in wanted])
     spec = q_network_spec(config, len(wanted))
-    if network.spec != spec and network.spec.head == spec.head:
+    if network.spec.trunk != spec.trunk:
         with contextlib.suppress(SpecError):  # what cannot become wider is refused below
             network = widened(network, spec.trunk, torch.Generator().manual_seed(config.seed))
     if network.spec != spec:

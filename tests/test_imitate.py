@@ -205,6 +205,13 @@ def test_a_side_without_games_is_told(split: Split) -> None:
         split_records(split.training.records, find_game("go-5x5"), 0.0)
 
 
+def test_positions_without_moves_are_told(tmp_path: Path) -> None:
+    (tmp_path / "ballots.pdn").write_text('[FEN "B:W21,22:B1,2"] *\n\n[FEN "B:W21,23:B1,2"] *\n')
+    records = load_records([tmp_path], "checkers", keep=False).records
+    with pytest.raises(RecordsError, match="2 of 2 games are of checkers, none of them with a move"):
+        split_records(records, find_game("checkers"), 0.2)
+
+
 # --- learning ---------------------------------------------------------------------------------------------------------
 
 

@@ -83,8 +83,9 @@ class Options:
     depend on it"""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """model file or its folder to begin from: a network of this architecture for this game (default: random weights);
-    an action that it does not know is valued as its NOOP at first; of small, --network nature-dqn has two copies of
-    each unit, which say the same at first. --epsilon-steps 0 lets it play by its own lights from the first step on"""
+    an action that it does not know is valued as its NOOP at first. --network nature-dqn may begin from one of small: it
+    then has each of its units twice, which changes no value. --epsilon-steps 0 lets it play by its own lights from the
+    first step on"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where the network learns; auto takes a GPU where there is one"""
     tensorboard: bool = False

@@ -72,8 +72,13 @@ def choose_games(records: Records, game: Game, chosen: NDArray, purpose: str) ->
     if not len(positions):
         terms = f"{game.name} without handicap" if game.family == "go" else game.name
         found = f"{int(fit.sum()):,} of {len(records):,} games are of {terms}"
-        apart = f", {int((fit & chosen).sum())} of them for this" if fit.any() else other_board(records, game)
-        raise RecordsError(f"no positions to {purpose}: {found}{apart}")
+        if not fit.any():
+            why = other_board(records, game)
+        elif not lengths[fit].any():
+            why = ", none of them with a move"
+        else:
+            why = f", {int((fit & chosen).sum())} of them for this"
+        raise RecordsError(f"no positions to {purpose}: {found}{why}")
     return positions
 
 

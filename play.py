@@ -115,7 +115,7 @@ class Atari:
     """share of the bot's actions that are random: 0.05 for nature, 0.01 for machado2018"""
     seed: int = 0
     """seed of the game and of random actions"""
-    speed: float = 1.0
+    speed: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1)")] = None
     """1 is the console's 60 frames a second, 4 four times as fast, 0 as fast as it goes"""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: to the end)")] = None
     """stop after this many steps, of 4 frames each"""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.safetensors"  # the newest weights
 BEST_FILE = "best.safetensors"  # of a run that scores its network on the way: the weights that scored best
+INITIAL_FILE = "initial.safetensors"  # of a run that began with another's network: its own copy of that
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
@@ -27,6 +28,12 @@ def find_model(path: str | Path) -> Path | None:
             if file.is_file():
                 return file
     return None
+
+
+def initial_file(init: Path, directory: Path, resume: bool) -> Path:
+    """Return where the network lies that a run begins with: on --resume its own copy, whatever became of the other."""
+    own = directory / INITIAL_FILE
+    return own if resume and own.is_file() else init
 
 
 def is_run(path: str | Path) -> bool:

@@ -6,6 +6,7 @@ metrics.jsonl          a JSON object a line, "step" first: byte for byte that of
 timing.jsonl           the same form, for what no two runs share: seconds, games a second
 tensorboard/           events, where asked for
 report.json            what a finished run was measured by
+initial.safetensors    a copy of the network of another run that it began from, if it did
 checkpoints/step-N/    see agents/checkpoints.py
 run.lock               held by the one process that writes here; the system releases it at its death
 """
@@ -168,6 +169,12 @@ class Run:
         """Give the path of a file of the run that the block writes; what the disk refuses becomes a RunError."""
         with _explained(f"run {self.directory}: {name} is not written", self._what_stays()):
             yield self.directory / name
+
+    def keep(self, name: str, file: Path) -> None:
+        """Keep a copy of a file under a name in the run's directory, unless there is one from before."""
+        with self.writing(name) as path:
+            if not path.exists():
+                replace_file(path, file.read_bytes())
 
     def _append(self, file: LineFile, step: int, values: Mapping[str, Any]) -> None:
         self._check_step(step)

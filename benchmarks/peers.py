@@ -33,7 +33,7 @@ def installed(module: str, package: str) -> Any:
         raise PeerMissingError(f"not installed: pip install {package}")
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # the second: files of its own are missing
         raise PeerMissingError(f"cannot be imported: {error}") from None
 
 

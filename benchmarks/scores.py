@@ -1,7 +1,7 @@
 """Scores of Atari trainings over time: of runs of `train.py dqn`, and of Stable-Baselines3's DQN trained beside them.
 
-A score is the mean of the last 100 games of training, exploration included, or that of an evaluation; seconds are by
-the clock, those of evaluations among them.
+A score is the mean of the last 100 games of training, exploration included, or that of an evaluation, which only our
+runs have: each is told apart. Seconds are by the clock, those of evaluations among them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections import deque
 from itertools import accumulate
 from pathlib import Path
 
-from rich.table import Table
+from rich import box
+from rich.table import Column, Table
 
 from agents.atari.scores import SCORES_2015
 from agents.dqn.journal import GAMES
@@ -44,8 +45,8 @@ def measure(runs: list[Path], peer_seconds: float) -> Document:
         curves.append({"name": PEER, "game": game, **peer(game, peer_seconds)})
     levels = levels_of(game)
     for made in curves:
-        told = sorted([*made.get("points", []), *made.get("evaluations", [])], key=lambda point: point["seconds"])
-        made["reached"] = {level: reached(told, level) for level in levels}
+        made["reached"] = {level: reached(made.get("points", []), level) for level in levels}
+        made["reached_in_evaluations"] = {level: reached(made.get("evaluations", []), level) for level in levels}
     return {"game": game, "levels": levels, "curves": curves}
 
 
@@ -155,19 +156,27 @@ def peer(game: str, seconds: float) -> Document:
 
 def tables(document: Document) -> list[Table]:
     """Return the document for the terminal: when each training reached the scores, and its best."""
-    columns = [f"to {level:g}" for level in document["levels"]]
-    table = Table("training", *columns, "best", "steps", "minutes", title=f"{document['game']}: minutes to a score")
+    numbers = [*(f"{level:g}" for level in document["levels"]), "best", "steps", "minutes"]
+    columns = [Column("training"), *(Column(name, justify="right", no_wrap=True) for name in numbers)]
+    title = f"{document['game']}: minutes to a mean score of the last 100 games"
+    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for made in document["curves"]:
         if "note" in made:
             table.caption = f"{made['name']}: {made['note']}"  # a column would be too narrow for it
             continue
         points: Points = made["points"]
-        times = ["-" if seconds is None else f"{seconds / 60:.1f}" for seconds in made["reached"].values()]
-        scored = points + made.get("evaluations", [])
-        best = f"{max(point['score'] for point in scored):.1f}" if scored else "-"
         last = points[-1] if points else {"step": 0, "seconds": 0.0}
-        table.add_row(title_of(made), *times, best, f"{last['step']:,}", f"{last['seconds'] / 60:.1f}")
+        spent = (f"{last['step']:,}", f"{last['seconds'] / 60:.1f}")
+        table.add_row(title_of(made), *_times_and_best(points, made["reached"]), *spent)
+        if evaluations := made.get("evaluations"):
+            table.add_row("  in evaluations", *_times_and_best(evaluations, made["reached_in_evaluations"]))
     return [table]
+
+
+def _times_and_best(points: Points, reached: dict[float, float | None]) -> list[str]:
+    """Return the minutes after which the scores were reached, and the best score."""
+    times = ["-" if seconds is None else f"{seconds / 60:.1f}" for seconds in reached.values()]
+    return [*times, f"{max(point['score'] for point in points):.1f}" if points else "-"]
 
 
 def draw(document: Document, file: Path) -> None:

@@ -173,7 +173,7 @@ class AtariGame:
     def __init__(self, game: str, protocol: Protocol, stack: NDArray[np.uint8] | None = None) -> None:
         self.game = find_game(game)
         self.protocol = protocol
-        self.stack = new_stacks(protocol) if stack is None else stack
+        self.stack = new_stack(protocol) if stack is None else stack
         self.score = 0  # of this game, in points
         self.steps = 0  # of this game
         self.lives = 0
@@ -310,6 +310,6 @@ class AtariGame:
                 self._hold(code, None, look=False)
 
 
-def new_stacks(protocol: Protocol, *num_games: int) -> NDArray[np.uint8]:
-    """Return a black stack, or a batch of them."""
-    return np.zeros((*num_games, protocol.num_stack, FRAME_SIZE, FRAME_SIZE), np.uint8)
+def new_stack(protocol: Protocol) -> NDArray[np.uint8]:
+    """Return a black stack."""
+    return np.zeros((protocol.num_stack, FRAME_SIZE, FRAME_SIZE), np.uint8)

@@ -17,7 +17,7 @@ from games.atari import (
     action_names,
     find_protocol,
     for_evaluation,
-    new_stacks,
+    new_stack,
 )
 
 
@@ -46,7 +46,7 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self._game = AtariGame(game, self.protocol)
         self.action_names = action_names(self._game.game, self.protocol)
         self.action_space = spaces.Discrete(len(self.action_names))
-        self.observation_space = spaces.Box(0, 255, new_stacks(self.protocol).shape, np.uint8)
+        self.observation_space = spaces.Box(0, 255, new_stack(self.protocol).shape, np.uint8)
         self._is_playing = False  # between `reset` and the end that the next one answers
         self._goes_on = False  # that end was a lost life
 

@@ -58,23 +58,29 @@ def load_training_arrays(
     modules: Mapping[str, nn.Module | None], optimiser: torch.optim.Optimizer, arrays: Mapping[str, NDArray[Any]]
 ) -> None:
     """Give modules and their optimiser the state that `training_arrays` returned; other arrays are left alone."""
-
-    def under(prefix: str) -> dict[str, Tensor]:
-        return {
-            name.removeprefix(prefix): torch.from_numpy(array)
-            for name, array in arrays.items()
-            if name.startswith(prefix)
-        }
-
+    parts = parts_of(arrays)
     for name, module in modules.items():
         if module is not None:
-            module.load_state_dict(under(f"{name}."))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in under("optimiser.").items():
-        number, _, key = name.partition(".")
-        state.setdefault(int(number), {})[key] = tensor
+            module.load_state_dict(as_tensors(parts[name]))
+    states = parts_of(parts.get("optimiser", {}))
+    state = {int(number): as_tensors(values) for number, values in states.items()}
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     keep_layout(optimiser)
+
+
+def parts_of(arrays: Mapping[str, NDArray[Any]], separator: str = ".") -> dict[str, dict[str, NDArray[Any]]]:
+    """Return arrays that are named PART.NAME by part and name; those without a part are left out."""
+    parts: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, array in arrays.items():
+        part, found, rest = name.partition(separator)
+        if found:
+            parts.setdefault(part, {})[rest] = array
+    return parts
+
+
+def as_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """Return arrays as tensors that share their memory."""
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import unittest.mock
 from pathlib import Path
@@ -182,16 +183,18 @@ def test_a_reinforcement_that_is_stopped_and_resumed_ends_as_one_that_never_was(
     from agents.alphago import reinforce_run
 
     monkeypatch.setattr(reinforce_run, "REPORT_GAMES", 8)
-    common = ["--init", str(policy_file), *REINFORCE]
+    begun_from = Path(shutil.copy(policy_file, tmp_path / "begun_from.safetensors"))
+    common = ["--init", str(begun_from), *REINFORCE]
     whole, parts = tmp_path / "a whole", tmp_path / "parts"
     with unittest.mock.patch.object(
         network_evaluator, "make_inference", wraps=network_evaluator.make_inference
     ) as make:
         assert reinforce_command.main([*common, "--iterations", "4", "--out", str(whole)]) == 0
     assert make.call_count == 2, "one network plays for the learner, and one for its opponents"
-    following = f"python train.py value --game go-5x5 --imitating {policy_file} --improved '{whole}'\n"
+    following = f"python train.py value --game go-5x5 --imitating {begun_from} --improved '{whole}'\n"
     assert following in capsys.readouterr().err
     assert reinforce_command.main([*common, "--iterations", "3", "--out", str(parts)]) == 0
+    begun_from.unlink()  # a run has its own copy
     assert reinforce_command.main([*common, "--iterations", "2", "--out", str(parts), "--resume"]) == 2
     assert reinforce_command.main([*common, "--iterations", "4", "--out", str(parts), "--resume"]) == 0
     (first_model, first_metrics), (second_model, second_metrics) = run_bytes(whole), run_bytes(parts)

@@ -409,6 +409,8 @@ def test_a_video_that_is_left_early_can_be_watched(number: signal.Signals, tmp_p
         (["--steps", "0"], "--steps 0 is less than 1"),
         (["--speed", "-1"], "--speed -1: a finite number, at least 0"),
         (["--speed", "nan"], "--speed nan: a finite number, at least 0"),
+        (["--speed", "4", "--video", "x.mp4"], "--speed is that of a game in the terminal: without --video"),
+        (["--bot", "random", "--epsilon", "0.3"], "--epsilon goes with a network: --bot random draws every action"),
         (["--epsilon", "1.5"], "epsilon 1.5 is not from 0 to 1"),
         (["--protocol", "dqn"], "no protocol 'dqn'"),
         (["--human", "--bot", "random"], "--human plays alone"),

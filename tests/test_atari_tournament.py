@@ -22,6 +22,7 @@ import tournament
 from agents.atari import evaluation as atari_evaluation
 from agents.atari.evaluation import Task, play, play_tasks, split
 from agents.atari.player import find_models, make_player, read_model
+from agents.atari.tournament import Options, prepare
 from games.atari import PROTOCOLS, VERSION, AtariError, find_protocol
 from nets.models import save_model
 from nets.presets import preset
@@ -81,6 +82,24 @@ def test_models_of_other_games_in_a_folder_are_left_out(save: Save) -> None:
     shutil.rmtree(folder / "pong")
     with pytest.raises(AtariError, match="of its 2 models none plays an Atari game"):
         find_models(str(folder), told.append)
+
+
+def test_trainings_under_another_protocol_are_no_trainings_of_the_same_method(
+    save: Save, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save().parent.parent
+    shutil.move(save(protocol="machado2018", actions=18, where="other").parent, folder / "sticky")
+    for protocol, kept, left_out in (("nature", "pong", "sticky"), ("machado2018", "sticky", "pong")):
+        plan = prepare(Options((str(folder),), protocol=protocol))
+        assert [model.path.parent.name for model in plan.models[0, "pong"] if model] == [kept]
+        assert f"left out, since they learnt under another protocol: {left_out}" in capsys.readouterr().err
+
+
+def test_a_run_without_a_model_is_left_out_and_named(save: Save) -> None:
+    folder, told = save().parent.parent, list[str]()
+    (folder / "begun" / "checkpoints").mkdir(parents=True)
+    assert [model.game for model in find_models(str(folder), told.append)] == ["pong"]
+    assert told == [f"{folder / 'begun'}: left out, a run that has saved no model yet"]
 
 
 def test_a_run_is_one_player_its_best_network(save: Save) -> None:

@@ -75,12 +75,19 @@ def test_what_cannot_be_measured_is_refused(
     assert message in error and error.count("\n") == 1
 
 
-def test_a_peer_that_is_not_whole_is_told_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "half_a_peer.py").write_text("import what_it_needs\n")
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [("import what_it_needs", "No module named 'what_it_needs'"), ("open('its_data')", "No such file or directory")],
+)
+def test_a_peer_that_is_not_whole_is_told_as_missing(
+    source: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "half_a_peer.py").write_text(source)
     (tmp_path / "half_a_peer-1.0.dist-info").mkdir()
     (tmp_path / "half_a_peer-1.0.dist-info" / "METADATA").write_text("Name: half-a-peer\nVersion: 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(PeerMissingError, match="cannot be imported: No module named 'what_it_needs'"):
+    with pytest.raises(PeerMissingError, match=f"cannot be imported: .*{missing}"):
         installed("half_a_peer", "half-a-peer")
     with pytest.raises(PeerMissingError, match="not installed: pip install no-such-peer"):
         installed("no_such_peer", "no-such-peer")

@@ -33,6 +33,19 @@ def test_a_curve_says_when_scores_were_reached(tmp_path: Path, capsys: pytest.Ca
     assert "10.0" in capsys.readouterr().out
 
 
+def test_evaluations_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path / "run", [(100, -20.0), (200, -17.0)])
+    metrics = (run / "metrics.jsonl").read_text().splitlines()
+    metrics[0] = json.dumps({**json.loads(metrics[0]), "evaluation": 12.0})
+    (run / "metrics.jsonl").write_text("\n".join(metrics) + "\n")
+    assert bench.main(["scores", str(run), "--json"]) == 0
+    [made] = json.loads(capsys.readouterr().out)["curves"]
+    assert list(made["reached"].values()) == [20.0, None, None, None]
+    assert list(made["reached_in_evaluations"].values()) == [10.0, 10.0, 10.0, None]
+    assert bench.main(["scores", str(run)]) == 0
+    assert "in evaluations" in capsys.readouterr().out
+
+
 def test_curves_become_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib")
     runs = [make_run(tmp_path / name, [(100, -20.0), (200, 3.0)]) for name in ("one", "two")]
@@ -68,4 +81,6 @@ def test_a_missing_peer_is_told(
     assert bench.main(["scores", str(run), "--peer-seconds", "1", "--json"]) == 0
     assert "not installed" in json.loads(capsys.readouterr().out)["curves"][1]["note"]
     assert bench.main(["scores", str(run), "--peer-seconds", "1"]) == 0
-    assert "stable-baselines3: not installed: pip install stable-baselines3" in capsys.readouterr().out
+    assert "stable-baselines3: not installed: pip install stable-baselines3" in " ".join(
+        capsys.readouterr().out.split()
+    )

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,7 +123,17 @@ def wait_for_lines(directory: Path, count: int, process: subprocess.Popen[str]) 
 def test_a_run_killed_from_outside_and_stopped_by_ctrl_c_goes_on_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endless = [*TINY, "--steps", "1000000", "--evaluation-period", "0", "--log-period", "16"]
+    endless = [
+        *TINY,
+        "--steps",
+        "1000000",
+        "--evaluation-period",
+        "0",
+        "--evaluation-episodes",
+        "10",
+        "--log-period",
+        "16",
+    ]
     endless += ["--final-learning-rate", "1"]  # or the step size would depend on --steps
     directory = tmp_path / "a run"
     command = [sys.executable, "train.py", "dqn", *endless, "--out", str(directory)]
@@ -178,6 +189,7 @@ def test_a_run_begins_from_the_network_of_another(tmp_path: Path) -> None:
     arguments = [*TINY, "--seed", "8", "--init", str(first), "--epsilon-steps", "0"]
     assert dqn_command.main([*arguments, "--out", str(whole)]) == 0
     assert dqn_command.main([*arguments, "--out", str(second), "--stop-after", "0.000001"]) == 0
+    shutil.rmtree(first)  # a run has its own copy
     assert dqn_command.main(["--out", str(second), "--resume"]) == 0
     assert outcome(second) == outcome(whole)
     assert read_header(second / "model.safetensors")["training"]["init"] == initial.sha256
@@ -210,6 +222,18 @@ def test_a_network_learns_more_actions_and_fewer(head: dict[str, Any], tmp_path:
     torch.testing.assert_close(full.q_values(frames) - shift, values[:, rows], atol=1e-5, rtol=0)
     again = with_actions(full, [FULL_ACTION_SET.index(name) for name in names])
     torch.testing.assert_close(again.q_values(frames), values, atol=1e-5, rtol=0)
+
+
+def test_a_game_without_a_noop_learns_more_actions(tmp_path: Path) -> None:
+    config = replace(PRESETS["fast"], game="backgammon")
+    network = q_network_spec(config, 3).build().eval()
+    training = {"protocol": "nature"}
+    save_model(tmp_path / "m", network, network.spec, game="backgammon", rules_version=VERSION, training=training)
+    full = load_initial(tmp_path / "m", replace(config, protocol="machado2018")).network
+    frames = torch.randint(256, (3, 4, 84, 84), dtype=torch.uint8)
+    values = network.q_values(frames)  # of FIRE, RIGHT, LEFT
+    rows = [{"RIGHT": 1, "LEFT": 2}.get(name, 0) for name in FULL_ACTION_SET]
+    torch.testing.assert_close(full.q_values(frames), values[:, rows], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -453,14 +477,18 @@ def refused(arguments: list[str], captured: pytest.CaptureFixture[str]) -> str:
         (["--preset", "dqn-2013", "--double"], "--double: only with --target-period UPDATES"),
         (["--preset", "rainbow", "--loss", "squared"], "--loss squared: only with --distribution none"),
         (["--preset", "pqn", "--learning-rate-hold", "0.5"], "--learning-rate-hold 0.5: only with --final-learning"),
-        (["--settle-steps", "7"], "--settle-steps 7: only with --target-score SCORE"),
+        (
+            ["--evaluation-period", "0", "--evaluation-episodes", "7"],
+            "--evaluation-episodes 7: only with --evaluation-per",
+        ),
+        (["--preset", "dqn-2015", "--replay", "0"], "--warmup 50000: only with --replay STEPS"),
         (["--learning-rate", "0"], "--learning-rate 0.0: at least"),
         (["--target-score", "nan"], "--target-score nan: a finite number"),
         (["--noisy", "--epsilon", "0.5"], "--epsilon 0.5: only with --no-noisy"),
         (["--preset", "rainbow", "--epsilon-steps", "7"], "--epsilon-steps 7: only with --no-noisy"),
         (["--preset", "dqn-2015", "--steps", "40000"], "--steps 40000: more than --warmup 50000"),
         (["--seed", "18446744073709551616"], "--seed 18446744073709551616: 0 to 4294967295"),
-        (["--num-envs", "1024", "--rollout", "1000000"], "--num-envs 1024 --rollout 1000000: games and steps take"),
+        (["--num-envs", "1024", "--rollout", "1000000"], "--num-envs 1024 --rollout 1000000: the program, games and"),
         (["--stop-after", "-1"], "--stop-after -1.0: at least 0"),
         (["--shards", "200"], "--shards 200: at most --batch-size 128"),
         (["--optimiser-epsilon", "0"], "--optimiser-epsilon 0.0: at least"),

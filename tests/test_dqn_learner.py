@@ -368,13 +368,3 @@ def test_an_evaluation_is_one_whole_game_a_place_and_repeats() -> None:
     assert [result.place for result in results] == [0, 1]
     assert told[0] in ((1, 2), (2, 2)) and told[-1] == (2, 2)
     assert evaluate(network, envs, 5, 0.5, CPU, lambda done, total: None) == results
-
-
-def test_a_training_saved_on_a_gpu_goes_on_on_a_processor() -> None:
-    """Older ones were saved with one generator there, where a processor has one for each shard."""
-    config = replace(FAST, shards=2)
-    learner = Learner(q_network_spec(config, 4), config, CPU)
-    arrays = learner.get_state()
-    del arrays["generator.1"]
-    learner.set_state(arrays)
-    assert {name for name in learner.get_state() if name.startswith("generator.")} == {"generator.0", "generator.1"}

@@ -133,8 +133,8 @@ def test_clipped_errors_bound_the_gradient_and_squared_ones_do_not() -> None:
 
 def test_importance_weights_undo_the_preference_wholly_at_beta_1() -> None:
     probabilities = np.array([0.5, 0.25, 0.125])
-    assert targets.importance_weights(probabilities, 8, 1.0).tolist() == [0.25, 0.5, 1.0]
-    assert targets.importance_weights(probabilities, 8, 0.0).tolist() == [1.0, 1.0, 1.0]
+    assert targets.importance_weights(probabilities, 1.0).tolist() == [0.25, 0.5, 1.0]
+    assert targets.importance_weights(probabilities, 0.0).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_centred_rmsprop_follows_the_published_formula_in_any_layout() -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,8 @@ def test_the_network_says_what_its_players_need(tmp_path: Path, games: Path) -> 
 
     arguments += ["--grow", "resnet-2x12", "--positions", "64"]
     assert in_child([*arguments, "--out", str(tmp_path / "grown")]) == 0
+    shutil.rmtree(tmp_path / "run")  # a run has its own copy
+    assert in_child([*arguments, "--out", str(tmp_path / "grown"), "--resume"]) == 0
     grown, _ = load_model(tmp_path / "grown" / "model.safetensors")
     assert grown.spec.trunk == preset("resnet-2x12", (16, 7, 7)).trunk
     planes = torch.rand(4, 16, 7, 7)

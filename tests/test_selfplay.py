@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
 import signal
 import unittest.mock
 from pathlib import Path
@@ -336,6 +337,8 @@ def test_a_run_goes_on_from_a_network_of_another_board(tmp_path: Path, monkeypat
     assert command.main([*words, "--out", str(larger)]) == 0
     first, header = load_model(larger / "first.safetensors")
     assert first.spec.input_shape[1:] == (5, 4) and header["training"]["network"] is None
+    shutil.rmtree(small)  # a run has its own copy
+    assert command.main(["--out", str(larger), "--resume", "--iterations", "2"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from agents.alphago.reinforce import learn, opponent_of, play_iteration
 from agents.alphago.reinforce_command import ReinforceOptions
 from agents.imitation.learner import adapted
 from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
-from agents.model_files import MODEL_FILE
+from agents.model_files import INITIAL_FILE, MODEL_FILE, initial_file
 from agents.network_evaluator import Policy, encoder_of, evaluator_of, load_policy, save_for_game
 from agents.ratings import interval_name, match_elo
 from agents.run import Run, StopSignal, write_report
@@ -37,7 +37,7 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
     """Improve the policy to the last iteration, saving as it goes, then match it against the one it began as."""
     config, directory = options.config, run_directory(options, f"reinforce-{options.preset}")
     game = find_game(options.game)
-    first = load_policy(options.init, "--init", game)
+    first = load_policy(initial_file(options.init, directory, options.resume), "--init", game)
     threads = options.threads or available_processors()
     compute_alike(threads, torch.device("cpu"))
     notice = notice_on(console)
@@ -55,6 +55,7 @@ def train_from(options: ReinforceOptions, console: Console) -> None:
         ) as run,
         StopSignal("stopping after this iteration; a second Ctrl-C stops at once") as stop,
     ):
+        run.keep(INITIAL_FILE, first.file)
         learner = Reinforcement(run, config, game, first, saved, threads)
         if not learner.train(stop, console):
             notice(f"stopped; go on with: {resume_command('reinforce', options, directory)}")

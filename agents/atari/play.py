@@ -71,7 +71,7 @@ class Setting:
     protocol: str | None
     epsilon: float | None
     seed: int
-    speed: float
+    speed: float | None
     steps: int | None
     video: Path | None
     picture: Path | None
@@ -131,13 +131,17 @@ def check(setting: Setting) -> None:
     for name, value, least in (("seed", setting.seed, 0), ("steps", setting.steps, 1)):
         if value is not None and value < least:
             raise AtariError(f"--{name} {value} is less than {least}")
-    if not 0 <= setting.speed < math.inf:
+    if setting.speed is not None and not 0 <= setting.speed < math.inf:
         raise AtariError(f"--speed {setting.speed:g}: a finite number, at least 0")
     others = (setting.bot, setting.epsilon, setting.video, setting.picture, setting.explain)
     if setting.human and any(other is not None for other in others):
         raise AtariError("--human plays alone: without --bot, --epsilon, --video, --picture and --explain")
     if setting.human and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise AtariError("--human needs a terminal to draw in and to read keys from")
+    if setting.speed is not None and (setting.video is not None or setting.picture is not None):
+        raise AtariError("--speed is that of a game in the terminal: without --video and --picture")
+    if setting.epsilon is not None and setting.bot == RANDOM:
+        raise AtariError(f"--epsilon goes with a network: --bot {RANDOM} draws every action")
     check_file("video", setting.video, ".mp4")
     check_file("picture", setting.picture, ".png")
 
@@ -321,7 +325,7 @@ def watch(session: Session, setting: Setting, console: Console) -> None:
         if setting.human:
             known = action_names(session.player.game, find_protocol("nature"))
             session.choose = lambda values: action_of(keyboard.held(), known)
-        clock = Clock(setting.speed)
+        clock = Clock(1.0 if setting.speed is None else setting.speed)
 
         def show(moment: Moment) -> None:
             obey(keyboard, clock)

@@ -122,16 +122,19 @@ def read_model(path: Path) -> AtariModel:
 def find_models(spec: str, notice: Callable[[str], None]) -> list[AtariModel]:
     """Return the models that a word on the command line names: a file, its folder, or a folder of folders.
 
-    `notice` is told in a line which models for other games a folder holds. AtariError where no others are left,
-    ModelFileError where one is damaged.
+    `notice` is told in a line each which models for other games a folder holds, and which runs without one. AtariError
+    where no others are left, ModelFileError where one is damaged.
     """
     file = find_model(spec)
     if file is not None:
         return [read_model(file)]
-    folders = [find_model(folder.absolute()) for folder in sorted(Path(spec).glob("*/"))]
-    files = [*sorted(Path(spec).glob("*.safetensors")), *(found for found in folders if found is not None)]
-    if not files and is_run(spec):
+    if is_run(spec):
         raise AtariError(f"player {spec!r}: {no_model(spec)}")
+    folders = {folder: find_model(folder.absolute()) for folder in sorted(Path(spec).glob("*/"))}
+    files = [*sorted(Path(spec).glob("*.safetensors")), *(found for found in folders.values() if found is not None)]
+    for folder, found in folders.items():
+        if found is None and is_run(folder):
+            notice(f"{folder}: left out, {no_model(folder)}")
     if not files:
         raise AtariError(f"player {spec!r}: neither {RANDOM} nor a model file, its folder or a folder of such folders")
     models, others = [], []

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -161,7 +161,9 @@ def prepare(options: Options) -> Plan:
     models: dict[tuple[int, str], list[AtariModel | None]] = {}
     for index, (spec, own) in enumerate(zip(options.players, found, strict=True)):
         for game in games:
-            runs: list[AtariModel | None] = [None] if own is None else [model for model in own if model.game == game]
+            runs: list[AtariModel | None] = [None]
+            if own is not None:
+                runs = [*one_method(spec, [model for model in own if model.game == game], protocol, notice)]
             if runs:
                 models[index, game] = runs
         if not any((index, game) in models for game in games):
@@ -173,6 +175,20 @@ def prepare(options: Options) -> Plan:
             parts.extend(((index, game, number), part) for part in split(task))
     names = player_names(options.players)
     return Plan(names, games, protocol, epsilon, options.seed, options.episodes, models, parts)
+
+
+def one_method(
+    spec: str, models: Sequence[AtariModel], protocol: Protocol, notice: Callable[[str], None]
+) -> Sequence[AtariModel]:
+    """Return the models of one game that learnt under the protocol; all of them where none did.
+
+    Trainings under different protocols are not several of one method: `notice` is told which are left out.
+    """
+    fitting = [model for model in models if model.protocol == protocol.name] or models
+    others = [model.path.parent.name for model in models if model not in fitting]
+    if others:
+        notice(f"{spec}: left out, since they learnt under another protocol: {', '.join(others)}")
+    return fitting
 
 
 def chosen_games(named: Sequence[str], trained: Sequence[AtariModel]) -> list[str]:
@@ -331,6 +347,8 @@ def conditions(plan: Plan) -> str:
 
 def score_table(document: dict[str, Any]) -> Table:
     """Return each game's players and the published scores, the best first."""
+    from agents.atari.scores import SCORES_2015
+
     table = new_table(("player", "mean", "95 % interval", "of the human"))
     for game in dict.fromkeys(row["game"] for row in document["scores"]):
         rows = [
@@ -345,11 +363,11 @@ def score_table(document: dict[str, Any]) -> Table:
         ]
         published = document["published_2015"].get(game)
         if published:
-            span = published["human"] - published["random"]
+            normalised = SCORES_2015[game].human_normalised
             for who in ("random", "human", "dqn"):
                 note = f"std {published['dqn_std']:,g}" if who == "dqn" else ""
                 name = f"2015: {who.upper() if who == 'dqn' else who}"
-                rows.append((published[who], name, note, (published[who] - published["random"]) / span))
+                rows.append((published[who], name, note, normalised(published[who])))
         table.add_row(game, style="bold")
         for mean, name, note, share in sorted(rows, key=lambda row: -row[0]):
             cells = ("  " + name, points(mean), note, "" if share is None else f"{share:.1%}")

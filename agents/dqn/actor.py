@@ -22,7 +22,7 @@ from games.atari_vector import AtariEnvs, GameResult
 from nets.cuda_graphs import Recorded
 from nets.layers import noise_from
 from nets.models import QNetwork
-from nets.training import as_array
+from nets.training import as_array, as_tensors, parts_of
 
 Schedule = Callable[[int], float]  # agent steps taken -> share of random actions
 
@@ -151,13 +151,9 @@ class Actor:
 
     def set_state(self, arrays: Arrays, state: dict[str, Any]) -> None:
         """Go on from what `get_state` gave."""
-        parts: dict[str, Arrays] = {"envs": {}, "network": {}}
-        for name, array in arrays.items():
-            part, dot, rest = name.partition(".")
-            if dot:
-                parts[part][rest] = array
+        parts = parts_of(arrays)
         self.envs.set_state(parts["envs"])
-        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in parts["network"].items()})
+        self.network.load_state_dict(as_tensors(parts["network"]))
         self._frames, self._first = arrays["stacks"], arrays["first"]
         self._noise.set_state(torch.from_numpy(arrays["noise"]))
         self._rng.bit_generator.state = json.loads(state["rng"])

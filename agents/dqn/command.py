@@ -18,7 +18,7 @@ import tyro
 from agents import learner_command
 from agents.dqn.config import PRESETS, DqnConfig, DqnConfigError, check
 from agents.learner_command import MOST_SEED, check_ranges, notice_on, resume_command, run_directory
-from agents.model_files import BEST_FILE, MODEL_FILE, find_model
+from agents.model_files import BEST_FILE, INITIAL_FILE, MODEL_FILE, find_model, initial_file
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ EVALUATION_SEED = MOST_SEED + 2
 CONFIRMATION_SEED = MOST_SEED + 3
 NEAR, FAR = 0.1, 0.3  # below a target score, as a share of it: where the step size settles, and where it no longer does
 GAME_BYTES = 850_000  # that an emulator and its frames take
-PROGRAM_BYTES = 1_000_000_000  # that the program takes beside a replay memory: torch, the network, processes of games
+PROGRAM_BYTES = 1_000_000_000  # that the program takes beside games and steps: torch, the network, processes
 CHECKPOINT_SHARE = 0.1  # of a replay memory, that its compressed frames take while they are saved
 TOLD_FROM = 1e9  # bytes of memory that are worth a line
 EXTENDABLE = {"steps", "target_score"}  # fields that a resumed run may change
@@ -82,10 +82,10 @@ class Options:
     """processes that run the games, 0 for one a processor, but for the learner's with --overlap; the result does not
     depend on it"""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """model file or its folder to begin from: a network of this architecture for this game (default: random weights);
-    an action that it does not know is valued as its NOOP at first. --network nature-dqn may begin from one of small: it
-    then has each of its units twice, which changes no value. --epsilon-steps 0 lets it play by its own lights from the
-    first step on"""
+    """model file or its folder to begin from, of which the run keeps a copy: a network of this architecture for this
+    game (default: random weights); an action that it does not know is valued as its NOOP at first. --network nature-dqn
+    may begin from one of small: it then has each of its units twice, which changes no value. --epsilon-steps 0 lets it
+    play by its own lights from the first step on"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where the network learns; auto takes a GPU where there is one"""
     tensorboard: bool = False
@@ -142,6 +142,7 @@ def train(options: Options, console: Console) -> None:
 
     from agents.dqn.actor import num_groups
     from agents.dqn.initial import load_initial, origin
+    from agents.dqn.learner import DivergedError
     from agents.dqn.loop import Training
     from agents.run import Run, StopSignal
     from games.atari_vector import AtariEnvs, GamesLostError
@@ -155,7 +156,8 @@ def train(options: Options, console: Console) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     device = choose_device(options.device)
-    initial = None if options.init is None else load_initial(options.init, config)
+    init = None if options.init is None else initial_file(options.init, directory, options.resume)
+    initial = None if init is None else load_initial(init, config)
     with Run.create(
         directory,
         {"learner": "dqn", **dataclasses.asdict(config)} | origin(initial),
@@ -165,6 +167,8 @@ def train(options: Options, console: Console) -> None:
         tensorboard=options.tensorboard,
         notice=notice,
     ) as run:
+        if initial is not None:
+            run.keep(INITIAL_FILE, initial.file)
         num_processes = processes(options.processes, config)
         envs = AtariEnvs(config.game, config.num_envs, config.protocol, num_processes, num_groups(config))
         games = evaluation_games(config, config.evaluation_episodes) if config.evaluation_period else None
@@ -178,6 +182,11 @@ def train(options: Options, console: Console) -> None:
                 notice(f"stopped; go on with: {resume_command('dqn', options, directory)}")
                 return
             notice(f"trained: {ending}; {FURTHER_EPISODES} games score it")
+        except DivergedError as error:
+            other = shlex.join(["--init", str(directory), "--epsilon-steps", "0", "--learning-rate", "RATE"])
+            raise DivergedError(
+                f"{error}, as it would again with --resume; a smaller step size may help, from the start or by {other}"
+            ) from None
         except GamesLostError as error:
             raise GamesLostError(f"{error}; --resume goes on from what was saved last") from None
         finally:
@@ -213,17 +222,17 @@ def tell_memory(config: DqnConfig, notice: Callable[[str], None]) -> None:
     from agents.dqn.replay import STACK, memory_bytes
     from games.machine import free_memory
 
-    free, games = free_memory(), config.num_envs * GAME_BYTES
+    free, games = free_memory(), PROGRAM_BYTES + config.num_envs * GAME_BYTES
     rollouts = memory_bytes(2 * config.rollout + STACK, config.num_envs)  # one, and what is learnt from
     if free is not None and games + rollouts > free:
         raise DqnConfigError(
-            f"--num-envs {config.num_envs} --rollout {config.rollout}: games and steps take "
-            f"{(games + rollouts) / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free here"
+            f"--num-envs {config.num_envs} --rollout {config.rollout}: the program, games and steps "
+            f"take {(games + rollouts) / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free here"
         )
     if config.learns_on_policy:
         return
     needed = memory_bytes(config.replay, 1)
-    gigabytes, beside = f"{needed / 1e9:.1f} GB", games + rollouts + PROGRAM_BYTES
+    gigabytes, beside = f"{needed / 1e9:.1f} GB", games + rollouts
     if free is not None and beside + (1 + CHECKPOINT_SHARE) * needed > free:
         grain = math.lcm(1000, config.num_envs)
         most = int(0.9 * (free - beside) / ((1 + CHECKPOINT_SHARE) * memory_bytes(1, 1))) // grain * grain
@@ -249,6 +258,7 @@ def run_rounds(
     config, journal = training.config, Journal()
     checkpoint = run.latest()
     if checkpoint is not None:
+        notice_on(console)(f"going on after {checkpoint.step:,} steps; the games are played again up to there")
         training.set_state(checkpoint.arrays, checkpoint.state)
         journal.set_state(checkpoint.state["journal"])
         ending = ending_of(config, checkpoint.step, journal)

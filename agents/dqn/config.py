@@ -97,8 +97,8 @@ class DqnConfig:
     learning_rate_hold: float = 0.5
     """share of the steps before it begins to change"""
     settle_steps: int = 150_000
-    """steps over which it changes, if not yet, once an evaluation is near --target-score (nine tenths of it) and as
-    long as none is far (below seven tenths); 0: not for that reason"""
+    """with --target-score, steps over which it changes, if not yet, once an evaluation is near that score (nine tenths
+    of it) and as long as none is far (below seven tenths); 0: not for that reason"""
     learning_rate_warmup: int = 500
     """updates over which the step size rises from 0"""
     optimiser_epsilon: float = 1e-5
@@ -136,7 +136,7 @@ class DqnConfig:
     overlap: bool = False
     """play the next rollout while the learner learns from those before, with weights that are one round older"""
     shards: int = 2
-    """parts of a minibatch that are learnt at the same time, each in a thread of its own"""
+    """parts of a minibatch that are learnt at the same time, each in a thread of its own; on a GPU they are one"""
 
     @property
     def learns_on_policy(self) -> bool:
@@ -215,8 +215,7 @@ def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
         (not config.noisy, "no-noisy", ("epsilon", "epsilon_steps")),
         (config.average > 0, "average DECAY", ("average_plays",)),
         (config.final_learning_rate != 1, "final-learning-rate SHARE", ("learning_rate_hold", "settle_steps")),
-        (is_evaluated, "evaluation-period STEPS", ("target_score",)),
-        (config.target_score is not None, "target-score SCORE", ("settle_steps",)),
+        (is_evaluated, "evaluation-period STEPS", ("target_score", "evaluation_episodes")),
     ):
         for name in names if not is_used else ():
             value = getattr(config, name)
@@ -228,7 +227,9 @@ def _check_used(config: DqnConfig, preset: DqnConfig) -> None:
 
 
 def _check_without_replay(config: DqnConfig) -> None:
-    """Refuse a minibatch that a rollout may not fill: a step that a time limit cut short is not learnt from."""
+    """Refuse a warm-up, and a minibatch that a rollout may not fill: a step that was cut short is not learnt from."""
+    if config.warmup:
+        raise DqnConfigError(f"--warmup {config.warmup}: only with --replay STEPS; --warmup 0 goes with --replay 0")
     most = max(1, config.steps_a_rollout - config.num_envs)
     if config.batch_size > most:
         raise DqnConfigError(

@@ -25,9 +25,10 @@ ARCHITECTURE = ("network", "norm", "dueling", "noisy", "distribution", "num_atom
 
 
 class Initial(NamedTuple):
-    """A network, and the first digits of its file's hash."""
+    """A network, its file, and the first digits of the file's hash."""
 
     network: QNetwork
+    file: Path
     sha256: str
 
 
@@ -51,7 +52,8 @@ def load_initial(path: Path, config: DqnConfig) -> Initial:
         for full in (model.full_action_set, protocol.full_action_set)
     )
     if known != wanted:
-        network = with_actions(network, [known.index(name if name in known else "NOOP") for name in wanted])
+        least = "NOOP" if "NOOP" in known else known[0]  # a few games, such as Backgammon, always do something
+        network = with_actions(network, [known.index(name if name in known else least) for name in wanted])
     spec = q_network_spec(config, len(wanted))
     if network.spec.trunk != spec.trunk:
         with contextlib.suppress(SpecError):  # what cannot become wider is refused below
@@ -61,7 +63,7 @@ def load_initial(path: Path, config: DqnConfig) -> Initial:
         theirs = {name: trained[name] for name in ARCHITECTURE if trained.get(name, asked[name]) != asked[name]}
         options = " ".join(word for name, value in theirs.items() for word in words_of(name, value))
         raise DqnConfigError(f"--init {path}: it is another network than this run's: {options or 'of other layers'}")
-    return Initial(network, hashlib.sha256(file.read_bytes()).hexdigest()[:16])
+    return Initial(network, file, hashlib.sha256(file.read_bytes()).hexdigest()[:16])
 
 
 def with_actions(network: QNetwork, rows: Sequence[int]) -> QNetwork:

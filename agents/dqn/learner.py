@@ -156,9 +156,7 @@ class Learner:
         numbers = [result.numbers.cpu().numpy() for result in results]  # the one moment that waits for a GPU
         loss = float(sum(part[0] for part in numbers))
         if not np.isfinite(loss):
-            raise DivergedError(
-                f"the loss became {loss} at update {self.num_updates + 1}: a smaller --learning-rate may help"
-            )
+            raise DivergedError(f"the loss became {loss} at update {self.num_updates + 1}")
         gradients = results[0].gradients
         for result in results[1:]:
             torch._foreach_add_(gradients, result.gradients)
@@ -240,8 +238,7 @@ class Learner:
         """Go on from what `get_state` gave."""
         load_training_arrays(self._modules, self.optimiser, arrays)
         for index, generator in enumerate(self._generators):
-            if f"generator.{index}" in arrays:  # else saved on a GPU, when those had one
-                generator.set_state(torch.from_numpy(arrays[f"generator.{index}"]))
+            generator.set_state(torch.from_numpy(arrays[f"generator.{index}"]))
         self.num_updates = int(arrays["num_updates"])
 
 

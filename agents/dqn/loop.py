@@ -26,6 +26,7 @@ from agents.dqn.networks import q_network_spec
 from agents.dqn.replay import Arrays, Samples, state_dtype
 from agents.dqn.sampling import Source, make_source
 from games.atari_vector import AtariEnvs, GameResult
+from nets.training import parts_of
 
 
 class Round(NamedTuple):
@@ -124,10 +125,7 @@ class Training:
 
     def set_state(self, arrays: Arrays, state: dict[str, Any]) -> None:
         """Go on from what `get_state` gave."""
-        parts: dict[str, Arrays] = {"learner": {}, "actor": {}, "source": {}}
-        for name, array in arrays.items():
-            part, _, rest = name.partition("/")
-            parts[part][rest] = array
+        parts = parts_of(arrays, "/")
         self.learner.set_state(parts["learner"])
         self.actor.set_state(parts["actor"], state["actor"])
         self.source.set_state(parts["source"], state["source"])

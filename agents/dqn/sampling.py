@@ -147,8 +147,7 @@ class Replay:
         slots = tree.draw((np.arange(size) + self._rng.random(size)) / size)
         probabilities = tree.get(slots) / tree.total
         beta = self.config.importance_exponent + (1 - self.config.importance_exponent) * progress
-        _, count = self.memory.readable(self.config.n_step)
-        return slots, importance_weights(probabilities, count * self.config.num_envs, beta)
+        return slots, importance_weights(probabilities, beta)
 
     def note(self, samples: Samples, errors: NDArray[np.float32]) -> None:
         """Give the steps the priorities of their new errors, [B]."""

@@ -71,15 +71,16 @@ def categorical_loss(logits_tm1: Tensor, target: Tensor) -> Tensor:
     return -(target * logits_tm1.log_softmax(1)).sum(1)
 
 
-def quantile_loss(quantiles_tm1: Tensor, target: Tensor, kappa: float = 1.0) -> Tensor:
+def quantile_loss(quantiles_tm1: Tensor, target: Tensor) -> Tensor:
     """Return the quantile Huber loss [B] of quantiles [B, N] against samples of the target [B, N'].
 
-    Dabney et al. 2018 (QR-DQN), equation 10 and algorithm 1: the mean over samples, the sum over quantiles.
+    Dabney et al. 2018 (QR-DQN), equation 10 with kappa 1, and algorithm 1: the mean over samples, the sum over
+    quantiles.
     """
     count = quantiles_tm1.shape[1]
     midpoints = (torch.arange(count, device=target.device, dtype=target.dtype) + 0.5) / count
     errors = target[:, None, :] - quantiles_tm1[:, :, None]  # [B, N, N']
-    huber = functional.huber_loss(errors, torch.zeros_like(errors), reduction="none", delta=kappa) / kappa
+    huber = functional.huber_loss(errors, torch.zeros_like(errors), reduction="none", delta=1.0)
     weights = (midpoints[None, :, None] - (errors.detach() < 0).to(errors.dtype)).abs()
     return (weights * huber).mean(2).sum(1)
 
@@ -97,10 +98,10 @@ def squared_error_loss(q_tm1: Tensor, target: Tensor) -> Tensor:
     return 0.5 * (q_tm1 - target).square()
 
 
-def importance_weights(probabilities: NDArray[np.float64], size: int, beta: float) -> Floats:
-    """Return (size P(i))^-beta over its greatest value, [B], for samples drawn with probabilities P [B] of `size`.
+def importance_weights(probabilities: NDArray[np.float64], beta: float) -> Floats:
+    """Return P(i)^-beta over its greatest value, [B], for samples drawn with probabilities P [B].
 
-    Schaul et al. 2016, section 3.4.
+    Schaul et al. 2016, section 3.4, where the number of steps that are drawn from cancels.
     """
-    weights: NDArray[np.float64] = (size * probabilities) ** -beta
+    weights: NDArray[np.float64] = probabilities**-beta
     return np.asarray(weights / weights.max(), np.float32)

@@ -24,7 +24,7 @@ from agents.imitation.config import PRESETS, ImitateConfig, ImitateError
 from agents.imitation.data import SampleStream, Split, split_records
 from agents.imitation.learner import Learner, adapted, mover_logits, train
 from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
-from agents.model_files import MODEL_FILE
+from agents.model_files import INITIAL_FILE, MODEL_FILE, initial_file
 from agents.network_evaluator import Policy, encoder_of, load_policy, network_spec, save_for_game
 from agents.run import Run, StopSignal, write_report
 from agents.steps_bar import live_bar
@@ -77,7 +77,7 @@ def train_from(options: Options, console: Console) -> None:
     threads = options.threads or available_processors()
     compute_alike(threads, device)
     notice = notice_on(console)
-    source = source_of(options)
+    source = source_of(options, directory)
     model = first_model(options, source)  # before the records, whose reading takes a minute
     material = prepare(options, source, console)
     learner = Learner(config, model, device)
@@ -108,6 +108,8 @@ def train_from(options: Options, console: Console) -> None:
         ) as run,
         StopSignal("stopping after this step; a second Ctrl-C stops at once") as stop,
     ):
+        if material.initial is not None:
+            run.keep(INITIAL_FILE, material.initial.file)
         session = Session(run, config, learner, material, saved_config, console)
         # On a processor one thread makes batches many times faster than the network takes them.
         readers = 1 if device.type == "cpu" else max(1, threads - 1)
@@ -125,10 +127,11 @@ def train_from(options: Options, console: Console) -> None:
 # --- what to train, and on what ---------------------------------------------------------------------------------------
 
 
-def source_of(options: Options) -> Source:
+def source_of(options: Options, directory: Path) -> Source:
     """Return what the network is of; RefusedErrors say what there is not."""
     game = find_game(options.game)
-    initial = None if options.init is None else load_policy(options.init, "--init", game)
+    init = None if options.init is None else initial_file(options.init, directory, options.resume)
+    initial = None if init is None else load_policy(init, "--init", game)
     return Source(game, options.config.features if initial is None else initial.features, initial)
 
 

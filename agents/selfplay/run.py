@@ -16,7 +16,7 @@ from rich.console import Console
 from agents.analysis import PlayerError
 from agents.imitation.learner import Learner, adapted, rate_factor
 from agents.learner_command import notice_on, resume_command, run_arguments, run_directory
-from agents.model_files import MODEL_FILE
+from agents.model_files import INITIAL_FILE, MODEL_FILE, initial_file
 from agents.network_evaluator import encoder_of, evaluator_of, load_policy, network_spec, save_for_game
 from agents.ratings import interval_name, match_elo
 from agents.run import Run, StopSignal, write_report
@@ -47,7 +47,8 @@ def train_from(options: Options, console: Console) -> None:
     threads = options.threads or available_processors()
     compute_alike(threads, device)
     notice = notice_on(console)
-    initial = None if options.init is None else load_policy(options.init, "--init", game)
+    init = None if options.init is None else initial_file(options.init, directory, options.resume)
+    initial = None if init is None else load_policy(init, "--init", game)
     torch.manual_seed(config.seed)
     model = initial.model if initial else new_network(config.network, game)
     shape = (model.spec.input_shape[0], *game.planes_shape[1:])
@@ -72,6 +73,8 @@ def train_from(options: Options, console: Console) -> None:
         ) as run,
         StopSignal("stopping after this action, or with this iteration; a second Ctrl-C stops at once") as stop,
     ):
+        if initial is not None:
+            run.keep(INITIAL_FILE, initial.file)
         learner = Learner(config, model, device)
         session = Session(run, options, game, learner, initial.features if initial else "observe", saved, threads)
         with StepsBar(console, "iteration", config.iterations, session.done) as bar:

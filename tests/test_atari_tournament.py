@@ -22,7 +22,7 @@ import tournament
 from agents.atari import evaluation as atari_evaluation
 from agents.atari.evaluation import Task, play, play_tasks, split
 from agents.atari.player import find_models, make_player, read_model
-from agents.atari.tournament import Options, prepare
+from agents.atari.tournament import Options, conditions, prepare
 from games.atari import PROTOCOLS, VERSION, AtariError, find_protocol
 from nets.models import save_model
 from nets.presets import preset
@@ -93,6 +93,17 @@ def test_trainings_under_another_protocol_are_no_trainings_of_the_same_method(
         plan = prepare(Options((str(folder),), protocol=protocol))
         assert [model.path.parent.name for model in plan.models[0, "pong"] if model] == [kept]
         assert f"left out, since they learnt under another protocol: {left_out}" in capsys.readouterr().err
+
+
+def test_networks_that_play_with_other_actions_are_told(save: Save) -> None:
+    for game, actions, protocol, is_told in (
+        ("pong", 6, "nature", False),
+        ("pong", 6, "machado2018", True),
+        ("road_runner", 18, "nature", False),  # the least that it has are all 18
+        ("road_runner", 18, "machado2018", False),
+    ):
+        plan = prepare(Options((str(save(game, actions)),), protocol=protocol))
+        assert ("networks keep the actions that they learnt with" in conditions(plan)) == is_told
 
 
 def test_a_run_without_a_model_is_left_out_and_named(save: Save) -> None:

@@ -54,6 +54,11 @@ class AtariModel:
     protocol: str  # it learnt under
     full_action_set: bool
 
+    def has_actions_of(self, protocol: Protocol) -> bool:
+        """Say whether a protocol gives the actions that it learnt with: some games have all 18 at the least."""
+        known, given = (_action_names(self.game, full) for full in (self.full_action_set, protocol.full_action_set))
+        return known == given
+
 
 @dataclass(frozen=True)
 class AtariPlayer:

@@ -336,7 +336,7 @@ def conditions(plan: Plan) -> str:
     sticky = f"sticky actions {protocol.sticky_probability:g}" if protocol.sticky_probability else "no sticky actions"
     noops = f"up to {protocol.max_noops} no-ops" if protocol.max_noops else "no no-ops"
     networks = [model for runs in plan.models.values() for model in runs if model is not None]
-    is_foreign = any(model.full_action_set != protocol.full_action_set for model in networks)
+    is_foreign = not all(model.has_actions_of(protocol) for model in networks)
     games = "1 game" if plan.episodes == 1 else f"{plan.episodes} games"
     return (
         f"protocol {protocol.name}: {sticky}, {noops}, {protocol.frame_skip} frames a step, "

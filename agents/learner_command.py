@@ -68,10 +68,12 @@ def parse(
             directory = _newest_of_any_preset(learner, value_given("--game", arguments))
             usual = [*usual, "--out", str(directory)] if directory else usual
         begun_with = _words_of_run(learner, directory)
-        begun_preset = value_given("--preset", begun_with)
-        if begun_preset and value_given("--preset", arguments) not in ("", begun_preset):
-            print(f"{program}: run {directory} was started with --preset {begun_preset}", file=sys.stderr)
-            sys.exit(2)
+        for option in ("--preset", "--init") if begun_with else ():  # which only the start of a run heeds
+            begun, said = value_given(option, begun_with), value_given(option, arguments)
+            if said not in ("", begun):
+                how = f"with {option} {begun}" if begun else f"without {option}"
+                print(f"{program}: run {directory} was started {how}", file=sys.stderr)
+                sys.exit(2)
         words = [*usual, *begun_with, *arguments]
     preset = value_given("--preset", words)
     given: dict[str, Any] = {"preset": preset, "config": presets[preset]} if preset in presets else {}

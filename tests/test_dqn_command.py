@@ -341,14 +341,25 @@ def test_the_newest_run_goes_on_as_it_was_started(tmp_path: Path, monkeypatch: p
         assert dqn_command.parse([*others, "--resume"]).config.steps != 160
 
 
-def test_a_run_goes_on_with_no_other_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "arguments.json").write_text('["dqn", "--preset", "rainbow"]')
-    resumed = ["--resume", "--out", str(tmp_path), "--preset"]
-    assert dqn_command.parse([*resumed, "rainbow"]).config == PRESETS["rainbow"]
+@pytest.mark.parametrize(
+    ("begun_with", "said", "message"),
+    [
+        ([], ["--preset", "quick"], "with --preset rainbow"),
+        ([], ["--init", "another"], "without --init"),
+        (["--init", "one"], ["--init", "another"], "with --init one"),
+    ],
+)
+def test_a_run_goes_on_with_no_other_preset_or_beginning(
+    begun_with: list[str], said: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--preset", "rainbow", *begun_with]
+    (tmp_path / "arguments.json").write_text(json.dumps(["dqn", *words]))
+    resumed = ["--resume", "--out", str(tmp_path)]
+    assert dqn_command.parse([*resumed, *words]).config == PRESETS["rainbow"]
     with pytest.raises(SystemExit) as caught:
-        dqn_command.parse([*resumed, "quick"])
+        dqn_command.parse([*resumed, *said])
     assert caught.value.code == 2
-    assert capsys.readouterr().err == f"train.py dqn: run {tmp_path} was started with --preset rainbow\n"
+    assert capsys.readouterr().err == f"train.py dqn: run {tmp_path} was started {message}\n"
 
 
 def let_scores_be(monkeypatch: pytest.MonkeyPatch, evaluations: list[int], confirmations: Sequence[int] = ()) -> None:
